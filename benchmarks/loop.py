@@ -1,0 +1,221 @@
+"""What the rendered loop costs over a bare one: python benchmarks/loop.py [--repeats 5]
+
+Renders both tasks, and trains each of three workloads twice: with the project's own train.py, and
+with the bare loop below, which has no bar, no timers, no log and no checkpoint. Each run is a fresh
+process; the two take turns. Both train the same network on the same batches, and the weights at the
+end must be equal, or the comparison would mean nothing.
+
+The cost of a step is the difference between a long and a short run, divided by the difference in
+steps; what is left of the short run is start-up.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# a user's own model file, the size of a first exercise: there the loop itself weighs most
+MLP = '''
+from torch import nn
+
+from .losses.cross_entropy import CrossEntropy
+from .ops.accuracy import Accuracy
+
+__all__ = ["Accuracy", "CrossEntropy", "ResNet"]
+
+
+class ResNet(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(3072, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(),
+            nn.Linear(128, num_classes),
+        )
+
+    def forward(self, images):
+        return self.layers(images.float() / 128 - 1)
+'''
+
+BARE = '''
+import sys
+
+import torch
+
+from bench.data import *
+from bench.engine.optimize import decay_groups, learning_rate
+from bench.engine.order import shuffled
+from bench.engine.runtime import keep_freed_memory, mix, seed_everything
+from bench.{model} import *
+
+steps, weights = int(sys.argv[1]), sys.argv[2]
+keep_freed_memory()
+seed_everything(1)
+{data}
+batch_size, per_epoch = {batch_size}, -(-len(train_set) // {batch_size})
+criterion = CrossEntropy()
+optimizer = torch.optim.AdamW(decay_groups(net, {decay}), lr={lr}, betas=(0.9, 0.95), fused=True)
+scheduler = learning_rate(optimizer, "cosine", 0.05, steps)
+net.train()
+for step in range(steps):
+    epoch, place = divmod(step, per_epoch)
+    indices = shuffled(len(train_set), 1, epoch)[place * batch_size : (place + 1) * batch_size]
+    inputs, targets = train_set.batch(indices, mix(1, epoch))
+    loss = criterion(net(inputs), targets)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    scheduler.step()
+torch.save(net.state_dict(), weights)
+'''
+
+IMAGES = '''
+train_set, _ = open_images("shapes", None, 32, 1, False, (augment, keep))
+net = ResNet(len(train_set.classes))
+'''
+TEXT = '''
+train_set, _ = open_text([], open_tokenizer("bytes"), 128)
+net = GPT(vocabulary=256, context=128)
+'''
+
+
+class Workload(NamedTuple):
+    task: str
+    model_file: str | None
+    short: int
+    long: int
+    bare: dict[str, str]
+
+
+WORKLOADS = {
+    "mlp": Workload(
+        "image_classification", MLP, 100, 2100,
+        {"model": "resnet", "data": IMAGES, "batch_size": "64", "decay": "0.05", "lr": "4e-3"},
+    ),
+    "convolutions": Workload(
+        "image_classification", None, 20, 220,
+        {"model": "resnet", "data": IMAGES + "net = net.to(memory_format=torch.channels_last)\n",
+         "batch_size": "64", "decay": "0.05", "lr": "4e-3"},
+    ),
+    "transformer": Workload(
+        "language_modeling", None, 10, 70,
+        {"model": "gpt", "data": TEXT, "batch_size": "32", "decay": "0.1", "lr": "2e-3"},
+    ),
+}  # fmt: skip
+
+
+class Cost(NamedTuple):
+    wall: float
+    cpu: float
+    memory: float  # MiB
+
+
+def render(workload: Workload, project: Path) -> None:
+    snapshot = project.parent / "template"
+    if not snapshot.exists():
+        ignore = shutil.ignore_patterns(".git", ".venv", "__pycache__")
+        shutil.copytree(REPOSITORY, snapshot, ignore=ignore)
+    data = [f"--data={pair}" for pair in (f"task={workload.task}", "package=bench")]
+    subprocess.run(
+        ["copier", "copy", "--quiet", "--trust", "--defaults", *data, snapshot, project],
+        check=True,
+        env=os.environ | {"COPIER_PYTORCH_WITHOUT_GIT": "1"},
+    )
+    model = workload.bare["model"]
+    if workload.model_file:
+        (project / "bench" / f"{model}.py").write_text(workload.model_file)
+    (project / "bare.py").write_text(BARE.format(**workload.bare))
+
+
+def run(command: list[str], folder: Path) -> Cost:
+    """Run to the end; return what the kernel says it took."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    errors = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(errors)
+    return Cost(
+        time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    )
+
+
+def ours(steps: int, folder: Path) -> list[str]:
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    never, often = "1000000", "100"
+    flags = ["--amp", "none", "--device", "cpu", "--eval-every", never, "--save-every", often]
+    return ["train.py", "--max-steps", str(steps), "--run-dir", "run", *flags]
+
+
+def bare(steps: int, folder: Path) -> list[str]:
+    return ["bare.py", str(steps), "bare.pt"]
+
+
+def largest_difference(folder: Path) -> float:
+    import torch
+
+    rendered = torch.load(folder / "run" / "checkpoints" / "last.pt", weights_only=True)
+    mine, other = rendered["state"]["net"], torch.load(folder / "bare.pt", weights_only=True)
+    return max((mine[name] - other[name]).abs().max().item() for name in mine)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5, help="pairs of runs of each workload")
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    args = parser.parse_args()
+    print("ratios are rendered / bare, medians of the pairs")
+    for name in args.workloads:
+        workload = WORKLOADS[name]
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "project"
+            render(workload, folder)
+            for command in (ours, bare):  # compiles the .pyc files, fills the disk cache
+                run(command(workload.short, folder), folder)
+            rows = {ours: [], bare: []}
+            for _ in range(args.repeats):
+                for command in (ours, bare):
+                    short = run(command(workload.short, folder), folder)
+                    long = run(command(workload.long, folder), folder)
+                    rows[command].append((short, long))
+            report(name, workload, rows[ours], rows[bare], largest_difference(folder))
+
+
+def report(name: str, workload: Workload, ours: list, bare: list, difference: float) -> None:
+    steps = workload.long - workload.short
+
+    def per_step(pair: tuple[Cost, Cost], what: str) -> float:
+        return 1000 * (getattr(pair[1], what) - getattr(pair[0], what)) / steps
+
+    print(f"\n{name}: {steps} steps; largest difference between the weights {difference:g}")
+    for what, unit in (("cpu", "ms CPU per step"), ("wall", "ms wall per step")):
+        mine, other = ([per_step(p, what) for p in side] for side in (ours, bare))
+        line(unit, mine, other)
+    starts = [
+        [pair[0].cpu - workload.short * per_step(pair, "cpu") / 1000 for pair in side]
+        for side in (ours, bare)
+    ]
+    line("s CPU to start and end", *starts)
+    line("MiB at most", *([pair[1].memory for pair in side] for side in (ours, bare)))
+
+
+def line(unit: str, mine: list[float], other: list[float]) -> None:
+    ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
+    spread = f"{min(a / b for a, b in zip(mine, other)):.3f} to " \
+             f"{max(a / b for a, b in zip(mine, other)):.3f}"
+    values = f"{statistics.median(mine):10.3f} {statistics.median(other):10.3f}"
+    print(f"  {values}  {unit:24} ratio {ratio:.3f}  ({spread})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""What may be a name, and how text that somebody typed gets into a file unbroken."""
+
+import builtins
+import functools
+import json
+import keyword
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Set
+
+from jinja2 import Environment
+from jinja2.ext import Extension
+
+# import lines with such a name still fit in 100 columns
+LONGEST = 24
+PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
+WINDOWS = {"con", "prn", "aux", "nul", *PORTS}  # names of devices there
+# a package of that name would hide a module that the project imports, or be hidden by a script
+TAKEN_PACKAGES = {
+    *sys.stdlib_module_names,
+    *WINDOWS,
+    *("torch", "torchvision", "torchinfo", "numpy", "pil", "tqdm", "tiktoken", "safetensors"),
+    *("tensorboard", "wandb", "mlflow", "onnx", "onnxscript", "onnxruntime", "pytest", "ruff"),
+    *("train", "evaluate", "predict", "export", "test", "tests", "data", "src", "runs"),
+    *("notebooks", "slurm", "docs", "dist", "build"),
+}
+TAKEN_MODULES = {*WINDOWS, "data", "doctor", "engine", "layers", "losses", "ops"}
+# beside the model's class, in its file or in a script
+TAKEN_CLASSES = {
+    *dir(builtins),
+    *("Accuracy", "Any", "Average", "Best", "BooleanOptionalAction", "Callable", "CausalAttention"),
+    *("Checkpoints", "CrossEntropy", "DATA", "DEVICE", "Dataset", "Dim", "FORMATS", "FeedForward"),
+    *("ImageFiles", "Inspection", "Iterator", "Loader", "MEAN", "MISMATCH", "MLflow", "Namespace"),
+    *("NextToken", "OUTPUT", "Path", "Precision", "Progress", "Residual", "Run", "SEED", "STD"),
+    *("Standardize", "StopRequest", "Tensor", "TensorBoard", "TransformerBlock", "USAGE", "WandB"),
+    "Writer",
+}
+
+
+def module_name(text: str, otherwise: str, taken: Set[str], ending: str) -> str:
+    """Return a valid name for a module, made from any text."""
+    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).lstrip("_0123456789") or otherwise
+    name = name[:LONGEST].rstrip("_")
+    if keyword.iskeyword(name) or name in taken:
+        name = name[: LONGEST - len(ending)].rstrip("_") + ending
+    return name
+
+
+def check_module(name: str, valid: str, taken: Set[str]) -> str:
+    """Return what is wrong with the name of a module, and a valid one; empty when it is fine."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        return f"{name}: use a-z, 0-9 and _, with a letter first; try {valid}"
+    if len(name) > LONGEST:
+        return f"{name}: use at most {LONGEST} characters; try {valid}"
+    if keyword.iskeyword(name) or name in taken:
+        return f"{name}: this name is taken; try {valid}"
+    return ""
+
+
+def package_name(project_name: str) -> str:
+    return module_name(project_name, "my_project", TAKEN_PACKAGES, "_project")
+
+
+def check_package(name: str) -> str:
+    return check_module(name, package_name(name), TAKEN_PACKAGES)
+
+
+def check_model_name(name: str) -> str:
+    return check_module(name, module_name(name, "net", TAKEN_MODULES, "_net"), TAKEN_MODULES)
+
+
+def check_model_class(name: str) -> str:
+    words = re.findall(r"[A-Za-z0-9]+", name)
+    valid = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789") or "Net"
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
+        return f"{name}: use CapWords of A-Z, a-z and 0-9; try {valid[:LONGEST]}"
+    if len(name) > LONGEST:
+        return f"{name}: use at most {LONGEST} characters; try {valid[:LONGEST]}"
+    if name in TAKEN_CLASSES:
+        return f"{name}: this name is taken; try {name[:21]}Net"
+    return ""
+
+
+def check_text(text: str) -> str:
+    return "" if one_line(text) else "there is nothing to read in it; type a few words"
+
+
+CHECKS = {
+    "project_name": check_text,
+    "description": check_text,
+    "package": check_package,
+    "model_name": check_model_name,
+    "model_class": check_model_class,
+}
+
+
+def one_line(text: str) -> str:
+    """Every run of white space and control characters becomes one space."""
+    # a zero-width joiner is a control character that holds emoji together
+    return " ".join("".join(c if c.isprintable() or c == "\u200d" else " " for c in text).split())
+
+
+def quoted(text: str) -> str:
+    """A string in double quotes that TOML, YAML and JSON read alike."""
+    # not ASCII only: JSON writes an emoji as two surrogates, which TOML refuses
+    text = json.dumps(text, ensure_ascii=False)
+    return re.sub(
+        r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda c: f"\\u{ord(c[0]):04x}", text
+    )
+
+
+def author(user_name: str, user_email: str) -> str:
+    """A person as TOML's inline table; empty when nothing is known."""
+    fields = [f"name = {quoted(user_name)}"] if user_name else []
+    # what is no address would stop `uv build`
+    if re.fullmatch(r"[\w.+-]+@[\w.-]+\w", user_email, re.ASCII):
+        fields.append(f"email = {quoted(user_email)}")
+    return f"{{ {', '.join(fields)} }}" if fields else ""
+
+
+def docstring(text: str) -> str:
+    """A sentence without its full stop, for a docstring of a module."""
+    text = one_line(text).rstrip(".").replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    text = re.sub(r'^"', r"\"", text)
+    # 100 columns less three quotes and, at the end, a full stop and three more
+    return "\n".join(textwrap.wrap(text, 93, break_long_words=False, break_on_hyphens=False))
+
+
+def markdown(text: str) -> str:
+    """One line of text that Markdown shows as it was typed."""
+    text = re.sub(r"[\\`*_{}\[\]<>#|~$&!]", r"\\\g<0>", one_line(text))
+    # at the start of a line these make a list or a heading
+    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", text)
+
+
+def sort_imports(text: str) -> str:
+    """Import statements as ruff sorts and formats them, whatever the project's names are."""
+    statement = r"import (\S+)\n|from (\S+) import (\([\w,\s]*\)|[\w, ]*)\n"
+    if re.sub(statement, "", text) or " as " in text:
+        raise ValueError(f"only plain import statements can be sorted:\n{text}")
+    found = re.findall(statement, text)
+    plain = sorted(f"import {module}\n" for module, _, _ in found if module)
+    return "".join(plain + [import_from(*names) for _, *names in sorted(found) if names[0]])
+
+
+def import_from(module: str, members: str) -> str:
+    """Return the statement with its members in order, one a line where it was so or is long."""
+    names = sorted(re.findall(r"\w+", members), key=member_order)
+    line = f"from {module} import {', '.join(names)}\n"
+    if len(line) <= 101 and not members.startswith("("):
+        return line
+    return "\n".join((f"from {module} import (", *(f"    {name}," for name in names), ")\n"))
+
+
+def member_order(name: str) -> tuple[bool, bool, str]:
+    """Sort constants before classes before the rest."""
+    return not (name.isupper() and len(name) > 1), not name[0].isupper(), name.lower()
+
+
+FILTERS = (package_name, one_line, quoted, docstring, markdown, sort_imports)
+
+
+@functools.cache
+def git_config(key: str) -> str:
+    """A value of the user's git configuration; empty when there is none."""
+    try:
+        command = ["git", "config", "--get", key]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+class Names(Extension):
+    """Gives questions and templates what stands above."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.globals.update(git_config=git_config)
+        environment.filters.update(
+            {function.__name__: function for function in (*CHECKS.values(), *FILTERS)},
+            shell=shlex.quote,
+        )

@@ -1,0 +1,45 @@
+"""One process: what the rest of the engine asks about processes when there is only one."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    return 0
+
+
+def world_size() -> int:
+    return 1
+
+
+def is_main_process() -> bool:
+    return True
+
+
+def start(device: torch.device) -> None:
+    """Nobody to join."""
+
+
+def bare(net: nn.Module) -> nn.Module:
+    return net
+
+
+def gradient_sync(net: nn.Module, enabled: bool) -> AbstractContextManager:
+    return nullcontext()
+
+
+def sum_over_processes(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def any_process(flag: bool) -> bool:
+    return flag
+
+
+def share(value: T) -> T:
+    return value

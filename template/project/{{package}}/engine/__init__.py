@@ -1,0 +1,1 @@
+"""How training runs; knows no task and no model."""

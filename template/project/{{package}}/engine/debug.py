@@ -1,0 +1,79 @@
+"""Where the first NaN or infinity came from."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import DIVERGED, fail
+from .processes import rank
+
+
+class FiniteCheck:
+    """Watches every layer's output and gradients; waits for the device once per check."""
+
+    def __init__(self, net: nn.Module, *, gradients: bool = True):
+        self._parameters = dict(net.named_parameters()) if gradients else {}
+        self._flags: list[tuple[str, Tensor]] = []
+        # a layer's hook runs before those of the blocks around it, so the innermost is named
+        self._hooks = [
+            module.register_forward_hook(partial(self._look, f"the output of {name or 'net'}"))
+            for name, module in net.named_modules()
+        ]
+
+    def first(self, loss: Tensor) -> str | None:
+        """Name what was first to have a NaN or an infinity since the last call, if anything had."""
+        # backward runs from the last layer to the first; frozen layers have no gradient
+        gradients = [
+            (f"the gradient of {name}", is_finite(parameter.grad))
+            for name, parameter in reversed(self._parameters.items())
+            if parameter.grad is not None
+        ]
+        names, flags = zip(*self._flags, ("the loss", is_finite(loss)), *gradients, strict=True)
+        self._flags = []
+        finite = torch.stack([flag.to(loss.device) for flag in flags]).tolist()
+        return None if all(finite) else names[finite.index(False)]
+
+    def close(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if torch.is_grad_enabled():  # the test pass is not looked at
+            self._flags += [(name, is_finite(tensor)) for tensor in tensors(output)]
+
+
+def is_finite(tensor: Tensor) -> Tensor:
+    """Return a 0-dim bool, without waiting for the device."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return torch.ones((), dtype=torch.bool, device=tensor.device)
+    # NaN and infinity reach the extremes; a tenth of the cost of isfinite().all()
+    return torch.stack(tensor.detach().aminmax()).isfinite().all()
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        value = value.values()
+        for part in value:
+            yield from tensors(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from tensors(part)
+
+
+def stop_if_not_finite(check: FiniteCheck, step: int, loss: Tensor, folder: Path) -> None:
+    """Leave the details in the run's folder and end the run if something is not finite."""
+    where = check.first(loss)
+    if where is not None:
+        path = folder / f"non_finite_{rank()}.json"
+        details = {"step": step, "where": where, "loss": str(loss.item())}
+        path.write_text(json.dumps(details, indent=2) + "\n", encoding="utf-8")
+        way_out = "try a lower --lr, --clip-norm or --amp none"
+        fail(DIVERGED, f"step {step}: {where} is not finite ({path}); {way_out}")

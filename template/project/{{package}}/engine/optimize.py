@@ -1,0 +1,56 @@
+"""Which weights move, how far, and by which schedule."""
+
+import math
+from fnmatch import fnmatch
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from .errors import USAGE, fail
+
+
+def freeze(net: nn.Module, patterns: list[str]) -> None:
+    """Keep the parameters whose names match a pattern, such as "stem.*", as they are."""
+    for pattern in patterns:
+        matches = [p for name, p in net.named_parameters() if fnmatch(name, pattern)]
+        if not matches:
+            names = ", ".join(name for name, _ in net.named_children())
+            fail(USAGE, f"--freeze {pattern}: no parameter has such a name; parts are {names}")
+        for parameter in matches:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        fail(USAGE, f"--freeze {' '.join(patterns)}: nothing is left to train")
+
+
+def decay_groups(net: nn.Module, weight_decay: float) -> list[dict]:
+    """Return parameter groups: matrices decay; biases and normalisations, being vectors, do not."""
+    trained = [p for p in net.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def clip_gradients(net: nn.Module, norm: float, value: float) -> Tensor:
+    """Clip by value, then by norm, where 0 is off; return the norm before it was clipped."""
+    if value:
+        nn.utils.clip_grad_value_(net.parameters(), value)
+    return nn.utils.clip_grad_norm_(net.parameters(), norm or math.inf)
+
+
+def learning_rate(optimizer: Optimizer, schedule: str, warmup: float, total_steps: int) -> LambdaLR:
+    """Return a schedule over optimizer steps: a linear rise, then down to 0 on the last step."""
+    rise = round(warmup * total_steps)
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        done = min(1.0, (step - rise) / max(1, total_steps - rise))
+        return {
+            "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+            "linear": 1 - done,
+            "constant": 1.0,
+        }[schedule]
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,175 @@
+"""The command line of the machinery (hardware, run, inspection) and --config."""
+
+import argparse
+import json
+import math
+import sys
+import tomllib
+from argparse import Action, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .errors import USAGE, fail
+
+# say where a run is, not what it does: not in config.toml
+PLACES = {"config", "run_dir", "resume"}
+# may change when a run is resumed; all other flags are the experiment
+FREE = PLACES.union(
+    ("device", "amp", "workers", "accumulate", "compile", "deterministic"),
+    ("channels_last", "gradient_checkpointing", "log_every", "eval_every", "save_every"),
+    ("dry_run", "profile", "detect_anomaly", "check_finite", "memory", "summary", "graph"),
+)
+
+
+def bounded(kind: Callable[[str], Any], accepts: Callable[[Any], bool], wanted: str):
+    """Return an argument type that takes numbers of a kind within bounds."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not accepts(value):
+            raise ArgumentTypeError(f"{text} is not {wanted}")
+        return value
+
+    parse.__name__ = "N" if kind is int else "X"  # in --help
+    return parse
+
+
+whole = bounded(int, lambda n: n >= 1, "a whole number above 0")
+count = bounded(int, lambda n: n >= 0, "a whole number from 0 up")
+positive = bounded(float, lambda x: 0 < x < math.inf, "a number above 0")
+number = bounded(float, lambda x: 0 <= x < math.inf, "a number from 0 up")
+seed_number = bounded(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
+fraction = bounded(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
+
+
+def workers(text: str) -> str | int:
+    return text if text == "auto" else count(text)
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Shows what kind of value a flag takes, and its default if it has one."""
+
+    def _get_default_metavar_for_optional(self, action: Action) -> str:
+        return getattr(action.type, "__name__", "text").upper()
+
+    def _get_help_string(self, action: Action) -> str | None:
+        shown = action.default not in (None, False, [], argparse.SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if shown else action.help
+
+
+class Parser(ArgumentParser):
+    """Says what is wrong in one line; a page of usage would hide it."""
+
+    def error(self, message: str) -> NoReturn:
+        fail(USAGE, f"{message}; --help lists all flags")
+
+
+def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
+    usage = f"%(prog)s {positional} [flags]".replace("  ", " ")
+    # no abbreviations: they would break on the day that a longer flag arrives
+    return Parser(description=description, usage=usage, formatter_class=Help, allow_abbrev=False)
+
+
+def add_device(parser: ArgumentParser, *, device: str, amp: str):
+    """Add the hardware flags of every script; return what adds more to their group."""
+    add = parser.add_argument_group("hardware").add_argument
+    add("--device", choices=("auto", "cuda", "mps", "cpu"), default=device, help="where to compute")
+    add("--amp", choices=("bf16", "fp16", "none"), default=amp, help="mixed precision")
+    add("--workers", type=workers, default="auto", help="processes that load data; 0 for none")
+    return add
+
+
+def add_hardware(parser: ArgumentParser, *, device: str, amp: str, accumulate: int) -> None:
+    add = add_device(parser, device=device, amp=amp)
+    flag = BooleanOptionalAction
+    less = "micro-batches per optimizer step: less memory, the same training"
+    add("--accumulate", type=whole, default=accumulate, help=less)
+    add("--compile", action=flag, default=False, help="compile the network: slow start, fast steps")
+    add("--deterministic", action=flag, default=False, help="the same bits on every run, slower")
+
+
+def add_run(parser: ArgumentParser, *, seed: int) -> None:
+    add = parser.add_argument_group("run").add_argument
+    place = "a new folder, by default runs/<time>-<name>"
+    seed_of = "what order, augmentation and dropout follow from"
+    add("--config", type=Path, help="TOML file of flags, such as a run's config.toml")
+    add("--run-dir", type=Path, help=place)
+    add("--seed", type=seed_number, default=seed, help=seed_of)
+    where = "continue a checkpoint, or the newest run"
+    add("--resume", nargs="?", const="auto", metavar="auto|PATH", help=where)
+    add("--init-from", type=Path, help="checkpoint to take fitting weights from")
+    add("--freeze", nargs="+", default=[], metavar="PATTERN", help="parameters to keep, as stem.*")
+    add("--log-every", type=whole, default=10, help="optimizer steps between two log lines")
+    every = "optimizer steps between two {}; 0 is an epoch"
+    add("--eval-every", type=count, default=0, help=every.format("test passes"))
+    add("--save-every", type=count, default=0, help=every.format("checkpoints"))
+
+
+def add_inspection(parser: ArgumentParser) -> None:
+    add = parser.add_argument_group("inspection").add_argument
+    flag = BooleanOptionalAction
+    add("--overfit", type=count, default=0, help="train on the first N batches only")
+    add("--dry-run", action=flag, default=False, help="one batch through everything, kept nowhere")
+    add("--profile", type=count, default=0, help="steps to profile into the run folder")
+    add("--detect-anomaly", action=flag, default=False, help="trace NaN gradients to their forward")
+    add("--check-finite", action=flag, default=False, help="name the first layer with NaN or Inf")
+    add("--memory", action=flag, default=False, help="report memory after the first steps")
+    add("--summary", action=flag, default=False, help="print the layers with their shapes")
+    add("--graph", action=flag, default=False, help="draw the network into the run folder")
+
+
+def parse(parser: ArgumentParser) -> Namespace:
+    """Return the arguments; a flag on the command line beats the same one in --config."""
+    args = parser.parse_args()
+    if args.config:
+        args = parser.parse_args([*read_config(args.config, vars(args)), *sys.argv[1:]])
+    if args.dry_run:
+        args.max_steps, args.log_every, args.run_dir, args.resume = 1, 1, None, None
+    return args
+
+
+def read_config(path: Path, known: dict[str, Any]) -> list[str]:
+    """Return a TOML file as a command line, so that its values are checked like typed ones."""
+    try:
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        fail(USAGE, f"--config {path}: {error}")
+    line: list[str] = []
+    for name, value in config.items():
+        key = name.replace("_", "-")
+        if key.replace("-", "_") not in known:
+            fail(USAGE, f"--config {path}: --{key} is no flag; --help lists them")
+        if isinstance(value, bool):
+            line.append(f"--{key}" if value else f"--no-{key}")
+        elif isinstance(value, list):
+            line += [f"--{key}", *map(str, value)]
+        else:
+            line.append(f"--{key}={value}")
+    return line
+
+
+def resolved(args: Namespace) -> dict[str, Any]:
+    """Return what config.toml and the loggers hold: every flag's value, as plain types."""
+    plain = {}
+    for name, value in vars(args).items():
+        if name not in PLACES and value not in (None, []):
+            plain[name] = as_plain(value)
+    return plain
+
+
+def as_plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [as_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def to_toml(config: dict[str, Any]) -> str:
+    # a JSON string, number, true or list is the same in TOML, but for one control character;
+    # escaped, an emoji would be two surrogates, which TOML refuses
+    values = {name: json.dumps(value, ensure_ascii=False) for name, value in config.items()}
+    lines = (f"{name.replace('_', '-')} = {value}" for name, value in values.items())
+    return "\n".join(lines).replace("\x7f", "\\u007f") + "\n"

@@ -1,0 +1,102 @@
+"""How far, how fast, and how much of the time went into computing."""
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .errors import DIVERGED, fail
+from .processes import is_main_process, sum_over_processes, world_size
+
+T = TypeVar("T")
+PLAIN_LINE_SECONDS = 30  # between two lines where there is no terminal for a bar
+
+
+def intervals(first: int, total: int, every: int) -> Iterator[range]:
+    """Yield the steps up to each next multiple of `every`: a test pass follows each of them."""
+    while first < total:
+        last = min(total, (first // every + 1) * every)
+        yield range(first, last)
+        first = last
+
+
+class Progress:
+    """Counts steps and times them; the device is waited for on steps that log, and only there."""
+
+    def __init__(
+        self, total_steps: int, log_every: int, device: torch.device, per_step: int, unit: str
+    ) -> None:
+        self.total_steps = total_steps
+        self.log_every = log_every
+        self.device = device
+        self.per_step = per_step  # samples or tokens in one step
+        self.unit = unit
+        self.bar = tqdm(disable=True)
+        self.next_line = time.monotonic() + PLAIN_LINE_SECONDS
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new stretch of time, up to the next log."""
+        self.began = time.perf_counter()
+        self.waited = 0.0
+        self.steps = 0
+
+    def __call__(self, steps: range, batches: Iterable[T]) -> Iterator[tuple[int, T]]:
+        """Yield (step, batch), the step being the number of those done once this one is."""
+        terminal = sys.stderr.isatty() and is_main_process()
+        label = f"step {steps.stop}/{self.total_steps}"
+        self.bar = tqdm(total=len(steps), desc=label, disable=not terminal, leave=False)
+        self.restart()
+        waiting = iter(batches)
+        clock = time.perf_counter
+        with self.bar:
+            for step in steps:
+                asked = clock()
+                batch = next(waiting)
+                self.waited += clock() - asked
+                self.steps += 1
+                yield step + 1, batch
+                self.bar.update()
+
+    def logs(self, step: int) -> bool:
+        return step % self.log_every == 0 or step == self.total_steps
+
+    def scalars(
+        self, step: int, loss: Tensor, grad_norm: Tensor, learning_rate: float
+    ) -> dict[str, float]:
+        """Return what is worth a log line; this waits for the device."""
+        mean_loss = (sum_over_processes(loss) / world_size()).item()
+        seconds = time.perf_counter() - self.began
+        rate = self.per_step * self.steps / seconds
+        # on CUDA a lower bound, since the device may be busy while the loader is waited for
+        efficiency = 1 - self.waited / seconds
+        self.restart()
+        if not math.isfinite(mean_loss):
+            fail(DIVERGED, f"step {step}: the loss is {mean_loss}; try a lower --lr or --amp none")
+        text = f"loss {mean_loss:.4f}, lr {learning_rate:.2e}, {rate:,.0f} {self.unit}/s"
+        text += f", {efficiency:.0%} computing"
+        self.bar.set_postfix_str(text, refresh=False)
+        if self.bar.disable and is_main_process() and time.monotonic() > self.next_line:
+            print(f"step {step}/{self.total_steps}: {text}", flush=True)
+            self.next_line = time.monotonic() + PLAIN_LINE_SECONDS
+        scalars = {
+            "train/loss": mean_loss,
+            "train/grad_norm": grad_norm.item(),
+            "train/learning_rate": learning_rate,
+            f"speed/{self.unit}_per_second": rate,
+            "speed/compute_efficiency": efficiency,
+        }
+        if self.device.type == "cuda":
+            scalars["memory/peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        return scalars
+
+    def report(self, step: int, scores: dict[str, float]) -> None:
+        """Print the line of a test pass."""
+        if is_main_process():
+            text = ", ".join(f"{name} {score:.4f}" for name, score in scores.items())
+            print(f"step {step}/{self.total_steps}: test {text}", flush=True)

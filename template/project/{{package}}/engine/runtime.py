@@ -1,0 +1,95 @@
+"""Device, precision and seeds: what a run stands on."""
+
+import ctypes
+import hashlib
+import os
+import random
+import struct
+import sys
+
+import numpy as np
+import torch
+from torch import amp
+
+from . import processes
+from .errors import DEVICE, USAGE, fail
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "none": torch.float32}
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`, ready for use; "auto" is the accelerator if there is one."""
+    if name == "auto":
+        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    elif name == "cuda" and not torch.cuda.is_available():
+        fail(DEVICE, "--device cuda: this PyTorch sees no CUDA device; try --device cpu")
+    elif name == "mps" and not torch.backends.mps.is_available():
+        fail(DEVICE, "--device mps: this PyTorch sees no Apple GPU; try --device cpu")
+    else:
+        device = torch.device(name)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32 where tensor cores have it
+    if device.type == "cpu":
+        keep_freed_memory()
+    processes.start(device)
+    return device
+
+
+class Precision:
+    """What --amp asks for, as one autocast context and one gradient scaler."""
+
+    def __init__(self, device: torch.device, name: str) -> None:
+        if name == "fp16" and device.type == "cpu":
+            fail(USAGE, "--amp fp16: a CPU has no fast fp16; try --amp bf16 or --amp none")
+        if name == "bf16" and device.type == "cuda":
+            if not torch.cuda.is_bf16_supported(including_emulation=False):
+                fail(USAGE, "--amp bf16: this GPU has no bf16; try --amp fp16 or --amp none")
+        self.device = device
+        self.dtype = DTYPES[name]
+
+    def autocast(self) -> torch.autocast:
+        """Run forward and loss in the lower precision; backward stays outside."""
+        enabled = self.dtype != torch.float32
+        dtype = self.dtype if enabled else None
+        return torch.autocast(self.device.type, dtype=dtype, enabled=enabled)
+
+    def scaler(self) -> amp.GradScaler:
+        """Return a scaler that works for fp16 and passes everything through otherwise."""
+        return amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+
+
+def mix(*numbers: int) -> int:
+    """Return a 63-bit seed; unlike sums, (1, 2) and (2, 1) give seeds with nothing in common."""
+    packed = struct.pack(f"{len(numbers)}q", *numbers)
+    return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little") >> 1
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every global generator: Python's, NumPy's and PyTorch's on all devices."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def set_seed(seed: int, deterministic: bool) -> None:
+    """Seed, and choose between the same bits on every run and the fastest kernels."""
+    seed_everything(seed)
+    torch.backends.cudnn.benchmark = not deterministic  # tries kernels, keeps the fastest
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def widest_float(device: torch.device) -> torch.dtype:
+    """Return the type for long sums on this device."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse the activations' memory instead of asking the kernel for it every step."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:  # musl has none
+            m_trim_threshold, m_mmap_threshold = -1, -3
+            mallopt(m_trim_threshold, 1 << 30)
+            mallopt(m_mmap_threshold, 1 << 25)  # the most that glibc takes

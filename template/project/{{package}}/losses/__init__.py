@@ -1,0 +1,1 @@
+"""Criteria: modules that return a scalar."""

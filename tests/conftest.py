@@ -1,0 +1,81 @@
+"""Projects rendered by pytest-copie, once per set of answers."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pytest_copie.plugin import Copie
+
+ROOT = Path(__file__).parent.parent
+# what would otherwise depend on the machine
+ANSWERS = {
+    "project_name": "My Project",
+    "user_name": "Ada Lovelace",
+    "user_email": "ada@example.com",
+}
+
+Render = Callable[..., Path]
+
+
+def questions() -> dict[str, Any]:
+    """Return the questions of copier.yml by name, in the order asked."""
+    config = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+    return {name: question for name, question in config.items() if not name.startswith("_")}
+
+
+def copy_template(folder: Path) -> Path:
+    """Copy what Copier needs of this tree, as it lies on disk, without its git history."""
+    leave_out = shutil.ignore_patterns("__pycache__", ".*_cache")
+    for name in ("extensions", "migrations", "template"):
+        shutil.copytree(ROOT / name, folder / name, ignore=leave_out)
+    shutil.copy(ROOT / "copier.yml", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template without git, which pytest-copie would clone for each render."""
+    # such a copy is refused outside of tests: see extensions/context.py
+    os.environ["COPIER_PYTORCH_WITHOUT_GIT"] = "1"
+    return copy_template(tmp_path_factory.mktemp("template") / "copier-pytorch")
+
+
+@pytest.fixture(scope="session")
+def render(copie_session: Copie, template: Path) -> Render:
+    """Return a function from answers to a project that other tests see too: only read it."""
+    projects: dict[str, Path] = {}
+
+    def render(**answers: Any) -> Path:
+        # Copier ignores answers to questions that it does not know
+        if unknown := answers.keys() - questions().keys():
+            raise TypeError(f"no such question: {', '.join(sorted(unknown))}")
+        answers = ANSWERS | answers
+        key = json.dumps(answers, sort_keys=True)
+        if key not in projects:
+            result = copie_session.copy(answers, template_dir=template)
+            if result.exception:
+                raise result.exception
+            assert result.project_dir is not None
+            for name, answer in answers.items():
+                found = result.answers[name]
+                # a multiselect comes back in the order of its choices
+                assert found == answer or sorted(found) == sorted(answer), name
+            projects[key] = result.project_dir
+        return projects[key]
+
+    return render
+
+
+@pytest.fixture
+def project(render: Render, tmp_path: Path) -> Render:
+    """Return a function from answers to a project of the test's own, to run and to change."""
+
+    def project(**answers: Any) -> Path:
+        return shutil.copytree(render(**answers), tmp_path / "project")
+
+    return project

@@ -1,0 +1,245 @@
+"""Every pair of answers in about 30 projects, all checked at once."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from allpairspy import AllPairs
+from vulture import Vulture
+
+from conftest import Render
+
+VALUES: dict[str, Sequence[Any]] = {
+    "project_name": ("a", "Project \"of\" 24 'letters'"),
+    "task": ("image_classification", "language_modeling"),
+    "device": ("auto", "cuda", "mps", "cpu"),
+    "amp": ("bf16", "fp16", "none"),
+    "accumulate": (1, 4),
+    "parallel": ("none", "ddp"),
+    "logger": (
+        *(("tensorboard",), ("wandb",), ("mlflow", "csv"), ()),
+        ("tensorboard", "wandb", "mlflow", "csv"),
+    ),
+    "more": (False, True),
+    "package": ("a", "z", "m" * 24),
+    "model_name": ("a", "z", "m" * 24),
+    "model_class": ("A", "Zz", "M" * 24, "Mm" * 12),
+    "description": ("Short", "A longer one of two lines, " * 5),
+    "user_name": ("", "Ada Lovelace"),
+    "user_email": ("", "ada@example.com"),
+    "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "proprietary"),
+    "python": ("3.11", "3.12", "3.13", "3.14"),
+    "torch_source": ("pypi", "cpu", "cu12x", "cu13x", "rocm"),
+    "github_actions": (False, True),
+    "pre_commit": (False, True),
+    "docker": (False, True),
+    "notebook": (False, True),
+    "blocks": ("none", "all"),
+}
+# blocks by task, as the tasks' own models use them
+BLOCKS = {
+    "image_classification": (
+        *("layers/residual", "layers/standardize"),
+        *("losses/cross_entropy", "ops/accuracy", "ops/initialize"),
+    ),
+    "language_modeling": (
+        *("layers/attention", "layers/feed_forward"),
+        *("losses/cross_entropy", "ops/initialize", "ops/next_token", "ops/rotary"),
+    ),
+}
+ALL_BLOCKS = {block for blocks in BLOCKS.values() for block in blocks}
+ALWAYS = {
+    *("train.py", "evaluate.py", "predict.py", "export.py"),
+    *("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "ruff.toml"),
+    *(".copier-answers.yml", ".gitattributes", ".gitignore"),
+    *("tests/conftest.py", "tests/test_data.py", "tests/test_model.py"),
+    "tests/test_styleguide.py",
+}
+MODULES = {"__init__.py", "data.py", "doctor.py"}
+ENGINE = set(
+    """
+    __init__ accumulate average checkpoint debug errors evaluate graph inspection layout loader
+    memory optimize options order picture prefetch processes profile progress run runtime signals
+    writer
+    """.split()
+)
+# one test file per engine file
+ENGINE_TESTS = ENGINE - {"__init__"} | {"doctor"}
+
+
+def possible(row: Sequence[Any]) -> bool:
+    """Return whether these values, of which the last or any may be missing, can be together."""
+    answers = dict(zip(VALUES, row, strict=False))
+    device, torch_source = answers.get("device"), answers.get("torch_source")
+    return not (
+        (device == "cpu" and answers.get("amp") == "fp16")
+        or (device == "mps" and answers.get("parallel") == "ddp")
+        or (device == "cuda" and torch_source == "cpu")
+        or (device == "mps" and torch_source in ("cu12x", "cu13x", "rocm"))
+    )
+
+
+def pairs() -> Iterator[list[Any]]:
+    """Yield a row of two values, the others None, for each pair that is possible."""
+    for (one, values), (other, other_values) in combinations(enumerate(VALUES.values()), 2):
+        for value, other_value in product(values, other_values):
+            row: list[Any] = [None] * len(VALUES)
+            row[one], row[other] = value, other_value
+            if possible(row):
+                yield row
+
+
+def agree(row: Sequence[Any], pair: Sequence[Any]) -> bool:
+    return all(a is None or b is None or a == b for a, b in zip(row, pair, strict=True))
+
+
+def covering_rows() -> list[list[Any]]:
+    """Return few rows in which every possible pair occurs."""
+    rows = [list(row) for row in AllPairs(list(VALUES.values()), filter_func=possible)]
+    # with a filter, allpairspy leaves some pairs out: they share a few more rows
+    more: list[list[Any]] = []
+    for pair in pairs():
+        if any(agree(row, pair) for row in rows):
+            continue
+        for row in more:
+            merged = [a if b is None else b for a, b in zip(row, pair, strict=True)]
+            if agree(row, pair) and possible(merged):
+                row[:] = merged
+                break
+        else:
+            more.append(pair)
+    for row in more:
+        for index, values in enumerate(VALUES.values()):
+            for value in values if row[index] is None else ():
+                row[index] = value
+                if possible(row):
+                    break
+    return rows + more
+
+
+def rows() -> list[dict[str, Any]]:
+    """Return the answers of each project: every possible pair, and each task's defaults."""
+    found = []
+    for row in covering_rows():
+        answers = dict(zip(VALUES, row, strict=True))
+        others = ALL_BLOCKS - set(BLOCKS[answers["task"]])
+        extra = [block.split("/")[1] for block in others if answers["blocks"] == "all"]
+        found.append(answers | {"logger": list(answers["logger"]), "blocks": extra})
+    return found + [{"task": task} for task in BLOCKS]
+
+
+def expected_files(answers: dict[str, Any]) -> set[str]:
+    """Return the files of a project, stated without the template's own table."""
+    task = answers["task"]
+    package = answers.get("package", "my_project")
+    model = answers.get("model_name", {"image_classification": "resnet"}.get(task, "gpt"))
+    loggers = {*answers.get("logger", ["tensorboard"])} - {"csv"}
+    blocks = ALL_BLOCKS if answers.get("blocks") else BLOCKS[task]
+
+    below = {*MODULES, f"{model}.py", *(f"engine/{name}.py" for name in ENGINE)}
+    below |= {f"{block}.py" for block in blocks}
+    below |= {f"{folder}/__init__.py" for folder in ("layers", "losses", "ops")}
+    below |= {f"engine/loggers/{name}.py" for name in loggers}
+    below |= {"engine/loggers/__init__.py"} if loggers else set()
+
+    files = ALWAYS | {f"{package}/{name}" for name in below}
+    files |= {f"tests/test_{block.split('/')[1]}.py" for block in blocks}
+    files |= {f"tests/engine/test_{name}.py" for name in ENGINE_TESTS | loggers}
+    if answers.get("github_actions", True):
+        files.add(".github/workflows/ci.yml")
+    if answers.get("pre_commit", True):
+        files.add(".pre-commit-config.yaml")
+    if answers.get("docker"):
+        files |= {"Dockerfile", ".dockerignore"}
+    if answers.get("notebook"):
+        files.add("notebooks/explore.ipynb")
+    return files
+
+
+ROWS = rows()
+
+
+@pytest.fixture(scope="module")
+def projects(render: Render) -> list[Path]:
+    return [render(**answers) for answers in ROWS]
+
+
+def run(*command: str | Path) -> None:
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_pair_is_in_one_of_few_projects() -> None:
+    rows = covering_rows()
+    assert len(rows) <= 40
+    assert all(possible(row) for row in rows)
+    for pair in pairs():
+        assert any(agree(row, pair) for row in rows), pair
+
+
+@pytest.mark.parametrize("row", range(len(ROWS)))
+def test_project_has_exactly_these_files(render: Render, row: int) -> None:
+    project = render(**ROWS[row])
+    found = {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()}
+    expected = expected_files(ROWS[row])
+    assert (found - expected, expected - found) == (set(), set())
+    assert not [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
+
+
+def test_no_jinja_is_left(projects: list[Path]) -> None:
+    for project in projects:
+        for path in project.rglob("*"):
+            if path.is_file():
+                text = path.read_text(encoding="utf-8")
+                assert not re.search(r"(?<!\$)\{\{ |\{%|\{#", text), path
+
+
+def test_text_ends_with_one_newline_and_has_no_trailing_space(projects: list[Path]) -> None:
+    for project in projects:
+        for path in project.rglob("*"):
+            if path.is_file() and path.stat().st_size:
+                text = path.read_text(encoding="utf-8")
+                assert re.search(r"\S\n\Z", text), path
+                assert not re.search(r"[ \t]+$", text, re.MULTILINE), path
+                assert "\n\n\n\n" not in text, path
+
+
+def test_projects_are_formatted(projects: list[Path]) -> None:
+    run("ruff", "format", "--no-cache", "--diff", *projects)
+
+
+def test_projects_pass_their_own_lint(projects: list[Path]) -> None:
+    run("ruff", "check", "--no-cache", *projects)
+
+
+def test_projects_compile(projects: list[Path]) -> None:
+    for project in projects:
+        for path in project.rglob("*.py"):
+            compile(path.read_text(encoding="utf-8"), path, "exec", dont_inherit=True)
+
+
+def test_projects_pass_their_own_type_check(projects: list[Path]) -> None:
+    paths = [path for project in projects for path in sorted(project.rglob("*.py"))]
+    files = [path for path in paths if "tests" not in path.parts[-3:-1]]
+    options = ("--python-interpreter-path", sys.executable, "--output-format", "min-text")
+    run("pyrefly", "check", *options, *files)
+
+
+def unused(project: Path) -> set[str]:
+    """Return what no script needs, tests aside."""
+    vulture = Vulture()
+    vulture.scavenge([str(project)], exclude=[str(project / "tests")])
+    found = vulture.get_unused_code(min_confidence=60)
+    return {f"{Path(item.filename).relative_to(project)}: {item.name}" for item in found}
+
+
+def test_each_name_is_used_by_some_task(render: Render) -> None:
+    names = set.intersection(*(unused(render(task=task)) for task in BLOCKS))
+    # used by PyTorch or Python: set, overridden, or part of a signature
+    known = re.compile(r".*: (forward|benchmark|worker|frame|_get_default_metavar_for_optional)")
+    assert not [name for name in sorted(names) if not known.fullmatch(name)]
