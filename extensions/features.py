@@ -66,7 +66,7 @@ BLOCKS = {
 LOGGERS = {
     "tensorboard": ("tensorboard>=2.20",),
     "wandb": ("wandb>=0.22",),
-    "mlflow": ("mlflow>=3.5",),
+    "mlflow": ("mlflow>=3.13",),
     "csv": (),
 }
 

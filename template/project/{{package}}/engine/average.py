@@ -1,16 +1,18 @@
 """A moving average of the weights, which often scores better than the weights themselves."""
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
-class Average:
+class Average(Generic[Net]):
     """Holds the averaged network as `net`; with decay 0 that is the trained network itself."""
 
-    def __init__(self, net: nn.Module, decay: float) -> None:
+    def __init__(self, net: Net, decay: float) -> None:
         self.decay = decay
         self.trained = net
         self.net = deepcopy(net).requires_grad_(False) if decay else net
@@ -21,7 +23,8 @@ class Average:
         if not self.decay:
             return
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        averaged, trained = list(self.net.parameters()), list(self.trained.parameters())
+        averaged: list[Tensor] = list(self.net.parameters())
+        trained: list[Tensor] = list(self.trained.parameters())
         torch._foreach_lerp_(averaged, trained, weight)
         for buffer, newest in zip(self.net.buffers(), self.trained.buffers(), strict=True):
             buffer.copy_(newest)

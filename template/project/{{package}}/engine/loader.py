@@ -126,15 +126,15 @@ class Samples(Dataset):
         self.seed = seed
         self.whole_batch = getattr(dataset, "batch", None)
 
-    def __getitem__(self, key: Key) -> Any:
-        epoch, indices = key
+    def __getitem__(self, index: Key) -> Any:
+        epoch, indices = index
         try:
             if self.whole_batch:
                 return self.whole_batch(torch.as_tensor(indices), mix(self.seed, epoch))
             samples = []
-            for index in map(int, indices):
-                seed_everything(mix(self.seed, epoch, index))
-                samples.append(self.dataset[index])
+            for place in map(int, indices):
+                seed_everything(mix(self.seed, epoch, place))
+                samples.append(self.dataset[place])
             return default_collate(samples)
         except BadSampleError as error:
             return error  # raised here, it would reach the main process as a page of traceback
