@@ -154,17 +154,9 @@ def read_config(path: Path, known: dict[str, Any]) -> list[str]:
 
 def resolved(args: Namespace) -> dict[str, Any]:
     """Return what config.toml and the loggers hold: every flag's value, as plain types."""
-    plain = {}
-    for name, value in vars(args).items():
-        if name not in PLACES and value not in (None, []):
-            plain[name] = as_plain(value)
-    return plain
-
-
-def as_plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [as_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    flags = {name: value for name, value in vars(args).items() if name not in PLACES}
+    given = {name: value for name, value in flags.items() if value not in (None, [])}
+    return json.loads(json.dumps(given, default=str))  # a path becomes text, in lists, too
 
 
 def to_toml(config: dict[str, Any]) -> str:
