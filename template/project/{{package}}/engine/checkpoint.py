@@ -47,6 +47,8 @@ class Checkpoints:
                 refuse_other_network(part, checkpoint["state"][name], checkpoint["path"])
             part.load_state_dict(checkpoint["state"][name])
         step = checkpoint["step"]
+        if is_main_process():
+            print(f"{checkpoint['path']}: continues after step {step}")
         checkpoint.clear()  # or its weights would fill memory for as long as the run lasts
         return step
 

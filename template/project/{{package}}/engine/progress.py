@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .errors import DIVERGED, fail
+from .memory import memory_in_use
 from .processes import is_main_process, sum_over_processes, world_size
 
 T = TypeVar("T")
@@ -84,16 +85,13 @@ class Progress:
         if self.bar.disable and is_main_process() and time.monotonic() > self.next_line:
             print(f"step {step}/{self.total_steps}: {text}", flush=True)
             self.next_line = time.monotonic() + PLAIN_LINE_SECONDS
-        scalars = {
+        return {
             "train/loss": mean_loss,
             "train/grad_norm": grad_norm.item(),
             "train/learning_rate": learning_rate,
             f"speed/{self.unit}_per_second": rate,
             "speed/compute_efficiency": efficiency,
-        }
-        if self.device.type == "cuda":
-            scalars["memory/peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        return scalars
+        } | {f"memory/{name}_mib": size for name, size in memory_in_use(self.device).items()}
 
     def report(self, step: int, scores: dict[str, float]) -> None:
         """Print the line of a test pass."""

@@ -43,7 +43,7 @@ class Run:
             print(f"best {best.name} {best.score:.4f}; the model is {path}")
 
 
-def open_run(args: Namespace, name: str) -> Run:
+def open_run(args: Namespace, device: torch.device, name: str) -> Run:
     """Continue the run that --resume means, or begin a new one in a folder of its own."""
     config = resolved(args)
     path = share(find_checkpoint(args.resume, args.run_dir))
@@ -55,7 +55,7 @@ def open_run(args: Namespace, name: str) -> Run:
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
-            (folder / "environment.json").write_text(json.dumps(environment(), indent=2))
+            (folder / "environment.json").write_text(json.dumps(environment(device), indent=2))
         except OSError as error:
             fail(OUTPUT, f"--run-dir {folder}: {error.strerror}; name a folder that can be written")
     return Run(folder, config, checkpoint)
@@ -102,7 +102,7 @@ def refuse_other_experiment(path: Path | None, before: dict[str, Any], now: dict
             )
 
 
-def environment() -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
     """Return what a reader of old results asks first: which code, on what."""
     return {
         "command": sys.argv,
@@ -110,7 +110,7 @@ def environment() -> dict[str, Any]:
         "git_changes": git("status", "--porcelain"),
         "python": sys.version,
         "platform": platform.platform(),
-        "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else str(device),
         "processes": world_size(),
         "packages": {package.name: package.version for package in distributions()},
     }
