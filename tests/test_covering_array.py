@@ -57,8 +57,8 @@ ALWAYS = {
     *("train.py", "evaluate.py", "predict.py", "export.py"),
     *("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "ruff.toml"),
     *(".copier-answers.yml", ".gitattributes", ".gitignore"),
-    *("tests/conftest.py", "tests/test_data.py", "tests/test_model.py"),
-    "tests/test_styleguide.py",
+    *("tests/conftest.py", "tests/test_data.py", "tests/test_gpu.py", "tests/test_model.py"),
+    *("tests/test_scripts.py", "tests/test_styleguide.py"),
 }
 MODULES = {"__init__.py", "data.py", "doctor.py"}
 ENGINE = set(

@@ -7,7 +7,6 @@ USAGE = 2  # the command line is wrong
 DATA = 65  # the data cannot be used
 DEVICE = 69  # the device is missing or cannot do what was asked
 DIVERGED = 70  # the loss or a weight is no longer finite
-MEMORY = 71  # the device is out of memory
 OUTPUT = 73  # the output folder cannot be used
 NOT_WRITTEN = 74  # a checkpoint could not be written
 STOPPED = 75  # stopped and saved: run again to resume
