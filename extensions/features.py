@@ -201,5 +201,9 @@ class Features(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        values: dict[str, Any] = {"tasks": TASKS, "torch_builds": TORCH_BUILDS}
+        values: dict[str, Any] = {
+            "tasks": TASKS,
+            "catalogue": BLOCKS,
+            "torch_builds": TORCH_BUILDS,
+        }
         environment.globals.update(values)

@@ -13,10 +13,11 @@ from allpairspy import AllPairs
 from vulture import Vulture
 
 from conftest import Render
+from extensions import features
 
 VALUES: dict[str, Sequence[Any]] = {
     "project_name": ("a", "Project \"of\" 24 'letters'"),
-    "task": ("image_classification", "language_modeling"),
+    "task": tuple(features.TASKS),
     "device": ("auto", "cuda", "mps", "cpu"),
     "amp": ("bf16", "fp16", "none"),
     "accumulate": (1, 4),
@@ -41,16 +42,9 @@ VALUES: dict[str, Sequence[Any]] = {
     "notebook": (False, True),
     "blocks": ("none", "all"),
 }
-# blocks by task, as the tasks' own models use them
 BLOCKS = {
-    "image_classification": (
-        *("layers/residual", "layers/standardize"),
-        *("losses/cross_entropy", "ops/accuracy", "ops/initialize"),
-    ),
-    "language_modeling": (
-        *("layers/attention", "layers/feed_forward"),
-        *("losses/cross_entropy", "ops/initialize", "ops/next_token", "ops/rotary"),
-    ),
+    task: [features.BLOCKS[name].path.removesuffix(".py") for name in row.blocks]
+    for task, row in features.TASKS.items()
 }
 ALL_BLOCKS = {block for blocks in BLOCKS.values() for block in blocks}
 ALWAYS = {
@@ -137,7 +131,7 @@ def expected_files(answers: dict[str, Any]) -> set[str]:
     """Return the files of a project, stated without the template's own table."""
     task = answers["task"]
     package = answers.get("package", "my_project")
-    model = answers.get("model_name", {"image_classification": "resnet"}.get(task, "gpt"))
+    model = answers.get("model_name", features.TASKS[task].model_name)
     loggers = {*answers.get("logger", ["tensorboard"])} - {"csv"}
     blocks = ALL_BLOCKS if answers.get("blocks") else BLOCKS[task]
 

@@ -50,8 +50,13 @@ class Progress:
     def __call__(self, steps: range, batches: Iterable[T]) -> Iterator[tuple[int, T]]:
         """Yield (step, batch), the step being the number of those done once this one is."""
         terminal = sys.stderr.isatty() and is_main_process()
-        label = f"step {steps.stop}/{self.total_steps}"
-        self.bar = tqdm(total=len(steps), desc=label, disable=not terminal, leave=False)
+        self.bar = tqdm(
+            initial=steps.start,
+            total=steps.stop,
+            disable=not terminal,
+            leave=False,
+            bar_format="step {n_fmt}/{total_fmt} {bar:6} {remaining}{postfix}",
+        )
         self.restart()
         waiting = iter(batches)
         clock = time.perf_counter
@@ -79,8 +84,8 @@ class Progress:
         self.restart()
         if not math.isfinite(mean_loss):
             fail(DIVERGED, f"step {step}: the loss is {mean_loss}; try a lower --lr or --amp none")
-        text = f"loss {mean_loss:.4f}, lr {learning_rate:.2e}, {rate:,.0f} {self.unit}/s"
-        text += f", {efficiency:.0%} computing"
+        text = f"loss {mean_loss:.4f}, lr {learning_rate:.1e}, {rate:,.0f} {self.unit}/s"
+        text += f", {efficiency:.0%} compute"
         self.bar.set_postfix_str(text, refresh=False)
         if self.bar.disable and is_main_process() and time.monotonic() > self.next_line:
             print(f"step {step}/{self.total_steps}: {text}", flush=True)

@@ -21,6 +21,7 @@ from .checkpoint import RUNS, Best, load_checkpoint, newest_checkpoint
 from .errors import MISMATCH, OUTPUT, fail
 from .options import FREE, resolved, to_toml
 from .processes import is_main_process, share, world_size
+from .runtime import Precision
 
 
 @dataclass
@@ -28,19 +29,26 @@ class Run:
     folder: Path
     config: dict[str, Any]
     checkpoint: dict[str, Any] | None  # what it continues from
+    dry: bool = False
 
-    def announce(self, net: nn.Module, device: torch.device, **sizes: int) -> None:
+    def announce(self, net: nn.Module, precision: Precision, **sizes: int) -> None:
         """Say what is about to happen."""
-        if is_main_process():
-            parameters = sum(p.numel() for p in net.parameters())
-            samples = ", ".join(f"{size:,} samples to {name}" for name, size in sizes.items())
-            print(f"{parameters:,} parameters, {samples}, on {device}; written to {self.folder}/")
+        if not is_main_process():
+            return
+        parameters = sum(p.numel() for p in net.parameters())
+        samples = ", ".join(f"{size:,} samples to {name}" for name, size in sizes.items())
+        where = f"on {precision.device}; written to {self.folder}/"
+        print(f"{parameters:,} parameters, {samples}, {where}")
+        if odd := precision.odd_layers(net):
+            print(f"slower than need be, as a size is no multiple of 8: {', '.join(odd)}")
 
     def conclude(self, best: Best) -> None:
         """Say what came out, and where it is."""
-        if is_main_process() and best.score is not None:
-            path = self.folder / "checkpoints" / "best.pt"
-            print(f"best {best.name} {best.score:.4f}; the model is {path}")
+        if not is_main_process() or best.score is None:
+            return
+        path = self.folder / "checkpoints" / "best.pt"
+        kept = "a dry run, nothing is kept" if self.dry else f"the model is {path}"
+        print(f"best {best.name} {best.score:.4f}; {kept}")
 
 
 def open_run(args: Namespace, device: torch.device, name: str) -> Run:
@@ -58,7 +66,7 @@ def open_run(args: Namespace, device: torch.device, name: str) -> Run:
             (folder / "environment.json").write_text(json.dumps(environment(device), indent=2))
         except OSError as error:
             fail(OUTPUT, f"--run-dir {folder}: {error.strerror}; name a folder that can be written")
-    return Run(folder, config, checkpoint)
+    return Run(folder, config, checkpoint, args.dry_run)
 
 
 def find_checkpoint(resume: str | None, run_dir: Path | None) -> Path | None:

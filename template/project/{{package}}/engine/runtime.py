@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import torch
-from torch import amp
+from torch import amp, nn
 
 from . import processes
 from .errors import DEVICE, USAGE, fail
@@ -52,6 +52,13 @@ class Precision:
         enabled = self.dtype != torch.float32
         dtype = self.dtype if enabled else None
         return torch.autocast(self.device.type, dtype=dtype, enabled=enabled)
+
+    def odd_layers(self, net: nn.Module) -> list[str]:
+        """Return weights that tensor cores can't use well: a size is no multiple of 8."""
+        if self.device.type != "cuda" or self.dtype == torch.float32:
+            return []
+        matrices = ((name, p) for name, p in net.named_parameters() if p.ndim > 1)
+        return [name for name, p in matrices if any(size % 8 for size in p.shape[:2])]
 
     def scaler(self) -> amp.GradScaler:
         """Return a scaler that works for fp16 and passes everything through otherwise."""
