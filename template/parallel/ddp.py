@@ -1,6 +1,7 @@
 """Several processes, one training: torchrun starts them, this file connects them."""
 
 import atexit
+import gc
 import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
@@ -37,7 +38,13 @@ def start(device: torch.device) -> None:
     if world_size() > 1 and not distributed.is_initialized():
         # no backend named: gloo for CPU tensors, nccl for CUDA tensors
         distributed.init_process_group()
-        atexit.register(distributed.destroy_process_group)
+        atexit.register(leave)
+
+
+def leave() -> None:
+    """Leave the other processes; a network that is still wrapped would abort this one."""
+    gc.collect()
+    distributed.destroy_process_group()
 
 
 def wrap(net: nn.Module) -> nn.Module:

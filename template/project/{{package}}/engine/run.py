@@ -93,7 +93,8 @@ def pick_folder(args: Namespace, name: str, checkpoint: Path | None) -> Path:
         name = time.strftime(f"%Y%m%d-%H%M%S-{name}")
         others = len(list(RUNS.glob(f"{name}*")))  # of the same second
         return RUNS / (f"{name}-{others + 1}" if others else name)
-    if args.resume is None and (args.run_dir / "config.toml").exists():
+    continues = args.resume == "auto" or (checkpoint and args.run_dir in checkpoint.parents)
+    if not continues and (args.run_dir / "config.toml").exists():
         fail(OUTPUT, f"--run-dir {args.run_dir}: holds a run; --resume auto continues it")
     return args.run_dir
 
