@@ -59,8 +59,8 @@ BLOCKS = {
     "cross_entropy": Block("losses/cross_entropy.py", "cross entropy that counts its elements"),
     "accuracy": Block("ops/accuracy.py", "share of samples that are right"),
     "next_token": Block("ops/next_token.py", "perplexity and accuracy of the next token"),
-    "rotary": Block("ops/rotary.py", "rotary position embedding"),
-    "initialize": Block("ops/initialize.py", "weight initialisation"),
+    "rotary": Block("ops/rotary.py", "position as an angle"),
+    "initialize": Block("ops/initialize.py", "weights to start from"),
 }
 
 LOGGERS = {
