@@ -23,7 +23,7 @@ from typing import NamedTuple
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # a user's own model file, the size of a first exercise: there the loop itself weighs most
-MLP = '''
+MLP = """
 from torch import nn
 
 from .losses.cross_entropy import CrossEntropy
@@ -42,9 +42,9 @@ class ResNet(nn.Module):
 
     def forward(self, images):
         return self.layers(images.float() / 128 - 1)
-'''
+"""
 
-BARE = '''
+BARE = """
 import sys
 
 import torch
@@ -75,16 +75,16 @@ for step in range(steps):
     optimizer.zero_grad()
     scheduler.step()
 torch.save(net.state_dict(), weights)
-'''
+"""
 
-IMAGES = '''
+IMAGES = """
 train_set, _ = open_images("shapes", None, 32, 1, False, (augment, keep))
 net = ResNet(len(train_set.classes))
-'''
-TEXT = '''
+"""
+TEXT = """
 train_set, _ = open_text([], open_tokenizer("bytes"), 128)
 net = GPT(vocabulary=256, context=128)
-'''
+"""
 
 
 class Workload(NamedTuple):
@@ -97,7 +97,7 @@ class Workload(NamedTuple):
 
 WORKLOADS = {
     "mlp": Workload(
-        "image_classification", MLP, 100, 2100,
+        "image_classification", MLP, 100, 3100,
         {"model": "resnet", "data": IMAGES, "batch_size": "64", "decay": "0.05", "lr": "4e-3"},
     ),
     "convolutions": Workload(
@@ -135,19 +135,18 @@ def render(workload: Workload, project: Path) -> None:
     (project / "bare.py").write_text(BARE.format(**workload.bare))
 
 
-def run(command: list[str], folder: Path) -> Cost:
+def run(command: list[str], folder: Path, threads: int) -> Cost:
     """Run to the end; return what the kernel says it took."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, *command], cwd=folder, stdout=subprocess.DEVNULL, env=environment
     )
-    errors = process.stderr.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
     if status:
-        sys.exit(errors)
-    return Cost(
-        time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-    )
+        sys.exit(f"{' '.join(command)}: failed")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def ours(steps: int, folder: Path) -> list[str]:
@@ -173,20 +172,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="pairs of runs of each workload")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--threads", type=int, default=1, help="more are noisier on a busy machine")
     args = parser.parse_args()
-    print("ratios are rendered / bare, medians of the pairs")
+    print("rendered, bare; ratios are medians over the pairs")
     for name in args.workloads:
         workload = WORKLOADS[name]
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "project"
             render(workload, folder)
             for command in (ours, bare):  # compiles the .pyc files, fills the disk cache
-                run(command(workload.short, folder), folder)
+                run(command(workload.short, folder), folder, args.threads)
             rows = {ours: [], bare: []}
             for _ in range(args.repeats):
                 for command in (ours, bare):
-                    short = run(command(workload.short, folder), folder)
-                    long = run(command(workload.long, folder), folder)
+                    short = run(command(workload.short, folder), folder, args.threads)
+                    long = run(command(workload.long, folder), folder, args.threads)
                     rows[command].append((short, long))
             report(name, workload, rows[ours], rows[bare], largest_difference(folder))
 
@@ -210,11 +210,10 @@ def report(name: str, workload: Workload, ours: list, bare: list, difference: fl
 
 
 def line(unit: str, mine: list[float], other: list[float]) -> None:
-    ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
-    spread = f"{min(a / b for a, b in zip(mine, other)):.3f} to " \
-             f"{max(a / b for a, b in zip(mine, other)):.3f}"
+    ratios = [a / b for a, b in zip(mine, other, strict=True)]
     values = f"{statistics.median(mine):10.3f} {statistics.median(other):10.3f}"
-    print(f"  {values}  {unit:24} ratio {ratio:.3f}  ({spread})")
+    spread = f"({min(ratios):.3f} to {max(ratios):.3f})"
+    print(f"  {values}  {unit:22} ratio {statistics.median(ratios):.3f} {spread}", flush=True)
 
 
 if __name__ == "__main__":
