@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .loader import Batch
 from .processes import gradient_sync, sum_over_processes, world_size
-from .runtime import mix, widest_float
+from .runtime import mix, seed_noise, widest_float
 
 
 def micro_batches(
@@ -29,6 +29,6 @@ def micro_batches(
         total = sum_over_processes(counts.sum()).clamp(min=1)
         shares = list((counts * world_size() / total).unbind())
     for place, ((inputs, targets), share) in enumerate(zip(parts, shares, strict=True)):
-        torch.manual_seed(mix(*noise, batch.first + place))
+        seed_noise(mix(*noise, batch.first + place))
         with gradient_sync(net, enabled=place == len(parts) - 1):
             yield inputs, targets, share

@@ -101,7 +101,8 @@ class Loader:
 
     def _part(self, step: int) -> tuple[list[Key], float]:
         epoch, indices = self.order.batch(step)
-        chunks = indices.tensor_split(self.accumulate * world_size())
+        parts = self.accumulate * world_size()
+        chunks = indices.tensor_split(parts) if parts > 1 else (indices,)
         mine = chunks[rank() * self.accumulate : (rank() + 1) * self.accumulate]
         keys = [(epoch, chunk) for chunk in mine if len(chunk)]
         return (keys, 1.0) if keys else ([(epoch, indices[:1])], 0.0)
