@@ -151,7 +151,7 @@ def run(command: list[str], folder: Path, threads: int) -> Cost:
 
 def ours(steps: int, folder: Path) -> list[str]:
     shutil.rmtree(folder / "run", ignore_errors=True)
-    never, often = "1000000", "100"
+    never, often = "1000000", "1000"
     flags = ["--amp", "none", "--device", "cpu", "--eval-every", never, "--save-every", often]
     return ["train.py", "--max-steps", str(steps), "--run-dir", "run", *flags]
 
