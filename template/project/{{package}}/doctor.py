@@ -20,6 +20,8 @@ try:
 except (ImportError, OSError) as broken:
     fail(DEVICE, f"problem PyTorch cannot be imported ({broken}); uv sync, or pip install torch")
 
+from .engine.runtime import usable_cores  # noqa: E402  needs PyTorch
+
 GIB = 2**30
 WAY_TO_CUDA = "update the driver, or choose the build that fits it at pytorch.org/get-started"
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -147,8 +149,7 @@ def compiler(device: str, really_compile: bool) -> Finding:
 
 def machine() -> Iterator[Finding]:
     """Look at cores, shared memory and disk."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield OK, f"{cores} cores for this process, which computing and --workers share"
+    yield OK, f"{usable_cores()} cores for this process, which computing and --workers share"
     shared = Path("/dev/shm")  # noqa: S108  where workers hand over their batches
     if shared.is_dir():
         free = shutil.disk_usage(shared).free / GIB

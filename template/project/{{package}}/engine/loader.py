@@ -1,6 +1,5 @@
 """Batches by the order, split over processes and micro-batches."""
 
-import os
 from collections.abc import Iterable, Iterator
 from itertools import tee
 from signal import SIG_IGN, SIGINT, signal
@@ -12,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from .errors import DATA, USAGE, BadSampleError, fail
 from .order import Order
 from .processes import rank, world_size
-from .runtime import mix, seed_everything
+from .runtime import mix, seed_everything, usable_cores
 
 Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its way to a worker
 
@@ -67,7 +66,9 @@ class Loader:
         self.keys = Keys()
         self.workers = None
         if workers == "auto":
-            workers = 0 if getattr(dataset, "in_memory", False) else spare_cores()
+            # four feed most devices
+            spare = max(1, min(4, usable_cores() // world_size() - 1))
+            workers = 0 if getattr(dataset, "in_memory", False) else spare
         if workers:
             self.workers = DataLoader(
                 self.samples,
@@ -149,12 +150,6 @@ class Keys:
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self.present)
-
-
-def spare_cores() -> int:
-    """Return how many processes can load data beside this one; four feed most devices."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(4, (usable or 1) // world_size() - 1))
 
 
 def prepare_worker(worker: int) -> None:

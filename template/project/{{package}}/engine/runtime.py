@@ -97,6 +97,13 @@ def set_seed(seed: int, deterministic: bool) -> None:
         torch.use_deterministic_algorithms(True)
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def widest_float(device: torch.device) -> torch.dtype:
     """Return the type for long sums on this device."""
     return torch.float32 if device.type == "mps" else torch.float64
