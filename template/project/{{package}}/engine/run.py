@@ -20,7 +20,7 @@ from torch import nn
 from .checkpoint import RUNS, Best, load_checkpoint, newest_checkpoint
 from .errors import MISMATCH, OUTPUT, fail
 from .options import FREE, resolved, to_toml
-from .processes import is_main_process, share, world_size
+from .processes import any_process, is_main_process, share, world_size
 from .runtime import Precision
 
 
@@ -59,6 +59,7 @@ def open_run(args: Namespace, device: torch.device, name: str) -> Run:
     if checkpoint:
         refuse_other_experiment(path, checkpoint["config"], config)
     folder = share(pick_folder(args, name, path))
+    any_process(False)  # waits: a process that looks later would find the folder taken
     if is_main_process():
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
