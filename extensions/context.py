@@ -5,36 +5,90 @@ Runs for each string and each file that is rendered, also while the questions ar
 
 import difflib
 import functools
+import json
 import os
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import which
 from typing import Any
 
+import yaml
 from copier.errors import UserMessageError
 from copier_template_extensions import ContextHook
+from jinja2 import Environment
 
 from . import features, names
 
 
 @functools.cache
-def question_names(template: Path) -> list[str]:
-    text = (template / "copier.yml").read_text(encoding="utf-8")
-    return re.findall(r"^([a-z]\w*):", text, re.MULTILINE)
+def questions(template: Path) -> dict[str, dict[str, Any]]:
+    config = yaml.safe_load((template / "copier.yml").read_text(encoding="utf-8"))
+    return {name: question for name, question in config.items() if not name.startswith("_")}
 
 
-def refuse_bad_data(data: Mapping[str, Any], questions: list[str]) -> None:
+def refuse_bad_data(data: Mapping[str, Any], asked: Mapping[str, Any], before: Any) -> None:
     # an update's inner renders pass every question, and also those that are no longer asked
-    if data.keys() >= set(questions):
-        return
-    for key in data.keys() - set(questions):
-        for close in difflib.get_close_matches(key, questions, n=1, cutoff=0.75):
+    unknown = data.keys() - asked.keys() if asked.keys() - data.keys() else ()
+    for key in unknown:
+        for close in difflib.get_close_matches(key, asked, n=1, cutoff=0.75):
             raise UserMessageError(f"--data {key}: no such question; did you mean {close}?")
+    defaults = {name: question["default"] for name, question in asked.items()}
     # Copier itself would show a traceback
-    for key in names.CHECKS.keys() & data.keys():
-        if message := names.CHECKS[key](str(data[key])):
-            raise UserMessageError(f"--data {key}={message}")
+    for key in [name for name in asked if name in data]:
+        if message := wrong(key, data[key], asked[key], defaults | dict(before) | dict(data)):
+            shown = textwrap.shorten(names.one_line(str(data[key])), 60)
+            raise UserMessageError(names.one_line(f"--data {key}={shown}: {message}"))
+
+
+def wrong(name: str, value: Any, question: Mapping[str, Any], answers: dict[str, Any]) -> str:
+    """Return why a value is no answer to a question, next to these other answers."""
+    if question.get("multiselect"):
+        return wrong_choices(name, value, question, answers)
+    if not isinstance(value, (str, int, float)):
+        return "use text, a number or a yes or no"
+    whole = re.fullmatch(r"\s*[-+]?\d{1,18}\s*", str(value))
+    if question["type"] == "int" and not whole:
+        return "use a whole number"
+    value = int(value) if question["type"] == "int" else str(value)
+    if "choices" in question:
+        return wrong_choices(name, [value], question, answers)
+    return render(question.get("validator", ""), answers | {name: value})
+
+
+def wrong_choices(name: str, value: Any, question: Mapping[str, Any], answers: Any) -> str:
+    if isinstance(value, str):
+        try:
+            value = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError):
+            value = None
+    choices = question["choices"]
+    if isinstance(choices, str):
+        choices = json.loads(features.block_choices(answers))
+    if isinstance(choices, list):
+        choices = dict.fromkeys(choices)
+    reasons = {}  # of each choice, why it can not be chosen; empty when it can
+    for label, choice in choices.items():
+        choice = choice if isinstance(choice, dict) else {"value": choice or label}
+        reasons[choice["value"]] = render(choice.get("validator", ""), answers)
+    if not isinstance(value, list):
+        return f"use a list of {', '.join(reasons)}, as --data '{name}=[{next(iter(reasons))}]'"
+    for item in value:
+        if not isinstance(item, str) or item not in reasons:
+            return f"use {', '.join(reasons)}"
+        if reasons[item]:
+            return reasons[item]
+    return ""
+
+
+def render(validator: str, answers: Mapping[str, Any]) -> str:
+    return jinja().from_string(validator).render(answers)
+
+
+@functools.cache
+def jinja() -> Environment:
+    return Environment(extensions=[names.Names])
 
 
 def refuse_without_git(answers: Mapping[str, Any]) -> None:
@@ -62,7 +116,7 @@ def refuse_occupied(folder: Path, answers_file: str) -> None:
 def refuse(context: Mapping[str, Any]) -> None:
     conf = context["_copier_conf"]
     refuse_without_git(context["_copier_answers"])
-    refuse_bad_data(conf["data"], question_names(Path(conf["src_path"])))
+    refuse_bad_data(conf["data"], questions(Path(conf["src_path"])), context)
     if not conf["overwrite"]:
         refuse_occupied(Path(conf["dst_path"]), str(conf["answers_file"]))
 

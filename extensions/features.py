@@ -38,7 +38,7 @@ TASKS = {
         model_name="resnet",
         model_class="ResNet",
         blocks=("residual", "standardize", "cross_entropy", "accuracy", "initialize"),
-        dependencies=("pillow>=11", "torchvision>=0.26"),
+        dependencies=("pillow>=11",),
     ),
     "language_modeling": Task(
         description="Language modeling with a decoder-only transformer",
@@ -91,7 +91,7 @@ class TorchBuild(NamedTuple):
 
     folder: str
     marker: str
-    packages: tuple[str, ...] = ("torch", "torchvision")
+    packages: tuple[str, ...] = ("torch",)
 
 
 LINUX = "sys_platform == 'linux'"
@@ -102,7 +102,7 @@ TORCH_BUILDS = {
     "cu12x": TorchBuild("cu126", LINUX_AND_WINDOWS),
     "cu13x": TorchBuild("cu130", LINUX_AND_WINDOWS),
     # torch asks for this Triton, which no other index has
-    "rocm": TorchBuild("rocm7.2", LINUX, ("torch", "torchvision", "triton-rocm")),
+    "rocm": TorchBuild("rocm7.2", LINUX, ("torch", "triton-rocm")),
 }
 
 

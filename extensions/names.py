@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Set
 
@@ -32,12 +31,12 @@ TAKEN_MODULES = {*WINDOWS, "data", "doctor", "engine", "layers", "losses", "ops"
 # beside the model's class, in its file or in a script
 TAKEN_CLASSES = {
     *dir(builtins),
-    *("Accuracy", "Any", "Average", "Best", "BooleanOptionalAction", "Callable", "CausalAttention"),
-    *("Checkpoints", "CrossEntropy", "DATA", "DEVICE", "Dataset", "Dim", "FORMATS", "FeedForward"),
-    *("ImageFiles", "Inspection", "Iterator", "Loader", "MEAN", "MISMATCH", "MLflow", "Namespace"),
-    *("NextToken", "OUTPUT", "Path", "Precision", "Progress", "Residual", "Run", "SEED", "STD"),
-    *("Standardize", "StopRequest", "Tensor", "TensorBoard", "TransformerBlock", "USAGE", "WandB"),
-    "Writer",
+    *"""
+    Accuracy Any Average Best BooleanOptionalAction Callable CausalAttention Checkpoints
+    CrossEntropy DATA DEVICE Dataset Dim FORMATS FeedForward Guard ImageFiles Inspection Iterator
+    Loader MEAN MISMATCH MLflow Namespace NextToken OUTPUT Path Precision Progress Residual Run
+    SEED STD Standardize StopRequest Tensor TensorBoard TransformerBlock USAGE WandB Writer
+    """.split(),
 }
 
 
@@ -54,11 +53,11 @@ def module_name(text: str, otherwise: str, taken: Set[str], ending: str) -> str:
 def check_module(name: str, valid: str, taken: Set[str]) -> str:
     """Return what is wrong with the name of a module, and a valid one; empty when it is fine."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        return f"{name}: use a-z, 0-9 and _, with a letter first; try {valid}"
+        return f"use a-z, 0-9 and _, with a letter first; try {valid}"
     if len(name) > LONGEST:
-        return f"{name}: use at most {LONGEST} characters; try {valid}"
+        return f"use at most {LONGEST} characters; try {valid}"
     if keyword.iskeyword(name) or name in taken:
-        return f"{name}: this name is taken; try {valid}"
+        return f"this name is taken; try {valid}"
     return ""
 
 
@@ -74,15 +73,22 @@ def check_model_name(name: str) -> str:
     return check_module(name, module_name(name, "net", TAKEN_MODULES, "_net"), TAKEN_MODULES)
 
 
+def class_name(text: str) -> str:
+    """Return a valid name for the model's class, made from any text."""
+    words = re.findall(r"[A-Za-z0-9]+", text)
+    name = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789") or "Net"
+    name = (name[0].upper() + name[1:])[:LONGEST]
+    return f"{name[:21]}Net" if name in TAKEN_CLASSES else name
+
+
 def check_model_class(name: str) -> str:
-    words = re.findall(r"[A-Za-z0-9]+", name)
-    valid = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789") or "Net"
+    valid = class_name(name)
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
-        return f"{name}: use CapWords of A-Z, a-z and 0-9; try {valid[:LONGEST]}"
+        return f"use CapWords of A-Z, a-z and 0-9; try {valid}"
     if len(name) > LONGEST:
-        return f"{name}: use at most {LONGEST} characters; try {valid[:LONGEST]}"
+        return f"use at most {LONGEST} characters; try {valid}"
     if name in TAKEN_CLASSES:
-        return f"{name}: this name is taken; try {name[:21]}Net"
+        return f"this name is taken; try {valid}"
     return ""
 
 
@@ -99,10 +105,18 @@ CHECKS = {
 }
 
 
+def is_seen(char: str) -> bool:
+    """Return whether a character is text: no control, no change of direction, no half of a pair."""
+    # a zero-width joiner is a control character that holds emoji together; what this version of
+    # Python does not know may be an emoji of next year, but for the code points that never will
+    category = unicodedata.category(char)
+    known = category not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") or char == "\u200d"
+    return known and not (ord(char) & 0xFFFE == 0xFFFE or "\ufdd0" <= char <= "\ufdef")
+
+
 def one_line(text: str) -> str:
-    """Every run of white space and control characters becomes one space."""
-    # a zero-width joiner is a control character that holds emoji together
-    return " ".join("".join(c if c.isprintable() or c == "\u200d" else " " for c in text).split())
+    """Every run of white space and of what nobody sees becomes one space."""
+    return " ".join("".join(c if is_seen(c) else " " for c in text).split())
 
 
 def quoted(text: str) -> str:
@@ -125,10 +139,23 @@ def author(user_name: str, user_email: str) -> str:
 
 def docstring(text: str) -> str:
     """A sentence without its full stop, for a docstring of a module."""
-    text = one_line(text).rstrip(".").replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    text = one_line(text).rstrip(" .").replace("\\", "\\\\").replace('"""', r"\"\"\"")
     text = re.sub(r'^"', r"\"", text)
     # 100 columns less three quotes and, at the end, a full stop and three more
-    return "\n".join(textwrap.wrap(text, 93, break_long_words=False, break_on_hyphens=False))
+    return wrap(text, 93)
+
+
+def wrap(text: str, width: int) -> str:
+    """Break one line of text between words, as textwrap does, but count columns as ruff does."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        wide = sum(unicodedata.east_asian_width(char) in "WF" for char in longer)
+        if lines[-1] and len(longer) + wide > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def markdown(text: str) -> str:

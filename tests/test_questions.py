@@ -317,9 +317,22 @@ def test_answer_to_a_question_of_another_version_is_ignored(template: Path, tmp_
     assert copy(template, "--data", "gone=2", str(tmp_path / "x")).returncode == 0
 
 
-def test_wrong_name_in_data_is_one_line(template: Path, tmp_path: Path) -> None:
-    result = copy(template, "--data", "package=My-Package", str(tmp_path / "x"))
-    assert_refused(result, "package=My-Package", "try my_package")
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (["package=My-Package"], ["package=My-Package", "try my_package"]),
+        (["device=tpu"], ["device=tpu", "auto, cuda, mps, cpu"]),
+        (["accumulate=two"], ["accumulate=two", "whole number"]),
+        (["logger=wandb"], ["logger=wandb", "'logger=[tensorboard]'"]),
+        (["device=cpu", "amp=fp16"], ["amp=fp16", "a CPU computes in bf16"]),
+        (["description=\n\t"], ["nothing to read"]),
+    ],
+)
+def test_wrong_answer_in_data_is_one_line(
+    template: Path, tmp_path: Path, answers: list[str], words: list[str]
+) -> None:
+    options = [part for answer in answers for part in ("--data", answer)]
+    assert_refused(copy(template, *options, str(tmp_path / "x")), *words)
     assert not (tmp_path / "x").exists()
 
 
