@@ -1,19 +1,18 @@
 """Batches by the order, split over processes and micro-batches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import tee
-from signal import SIG_IGN, SIGINT, signal
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset, IterableDataset
 
-from .errors import DATA, USAGE, BadSampleError, fail
+from .errors import DATA, USAGE, fail
 from .order import Order
-from .processes import rank, world_size
-from .runtime import mix, seed_everything, usable_cores
-
-Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its way to a worker
+from .processes import agree, rank, world_size
+from .runtime import usable_cores
+from .samples import Key, Samples, Unusable
+from .workers import Workers, kill
 
 
 class Batch(NamedTuple):
@@ -45,6 +44,9 @@ class Loader:
         workers: int | str = "auto",
         device: torch.device | None = None,
     ) -> None:
+        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+            kind = type(dataset).__name__
+            raise ValueError(f"{kind} cannot be asked for a sample by number: __len__ is needed")
         length = len(dataset)  # type: ignore[arg-type]
         parts = accumulate * world_size()
         if batch_size % parts:
@@ -63,24 +65,16 @@ class Loader:
         self.accumulate = accumulate
         self.micro_batch_size = batch_size // parts
         self.samples = Samples(dataset, seed)
-        self.keys = Keys()
-        self.workers = None
+        if world_size() > 1:
+            ends = {"first": 0, "last": length - 1}
+            found = {f"the {end} sample": self.samples.checksum(i) for end, i in ends.items()}
+            agree({"the number of samples": length, **found})
         if workers == "auto":
             # four feed most devices
             spare = max(1, min(4, usable_cores() // world_size() - 1))
             workers = 0 if getattr(dataset, "in_memory", False) else spare
-        if workers:
-            self.workers = DataLoader(
-                self.samples,
-                batch_size=None,
-                sampler=self.keys,
-                num_workers=int(workers),
-                collate_fn=as_is,
-                pin_memory=device is not None and device.type == "cuda",
-                persistent_workers=True,
-                worker_init_fn=prepare_worker,
-                generator=torch.Generator(),  # its own, or it would draw from the global one
-            )
+        pin_memory = device is not None and device.type == "cuda"
+        self.workers = Workers(self.samples, int(workers), pin_memory) if workers else None
 
     def __len__(self) -> int:
         """Return the number of optimizer steps in an epoch."""
@@ -100,6 +94,10 @@ class Loader:
         parts = mine.split(self.micro_batch_size) if len(mine) else ()
         return self._fetch((0, indices) for indices in parts)
 
+    def sample_ids(self, step: int) -> list[int]:
+        """Return the samples of all processes in a step, named as train.py does, from 1 on."""
+        return self.order.batch(step - 1)[1].tolist()
+
     def _part(self, step: int) -> tuple[list[Key], float]:
         epoch, indices = self.order.batch(step)
         parts = self.accumulate * world_size()
@@ -112,49 +110,10 @@ class Loader:
         if self.workers is None:
             batches = map(self.samples.__getitem__, keys)
         else:
-            self.keys.present = ((epoch, indices.tolist()) for epoch, indices in keys)
-            batches = iter(self.workers)
+            batches = self.workers.fetch(keys)
         for batch in batches:
-            if isinstance(batch, BadSampleError):
-                fail(DATA, str(batch))
+            if isinstance(batch, Unusable):
+                if self.workers is not None:
+                    kill(self.workers.processes)  # or leaving may take 5 s and more for each
+                fail(batch.code, batch.reason)
             yield batch
-
-
-class Samples(Dataset):
-    """The data set, asked for a batch at a time."""
-
-    def __init__(self, dataset: Dataset, seed: int) -> None:
-        self.dataset = dataset
-        self.seed = seed
-        self.whole_batch = getattr(dataset, "batch", None)
-
-    def __getitem__(self, index: Key) -> Any:
-        epoch, indices = index
-        try:
-            if self.whole_batch:
-                return self.whole_batch(torch.as_tensor(indices), mix(self.seed, epoch))
-            samples = []
-            for place in map(int, indices):
-                seed_everything(mix(self.seed, epoch, place))
-                samples.append(self.dataset[place])
-            return default_collate(samples)
-        except BadSampleError as error:
-            return error  # raised here, it would reach the main process as a page of traceback
-
-
-class Keys:
-    """The loader's present keys, in the form that a DataLoader asks for."""
-
-    # knows the keys, not the loader: workers that die in a reference cycle take 5 s for it
-    present: Iterable[Key] = ()
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self.present)
-
-
-def prepare_worker(worker: int) -> None:
-    signal(SIGINT, SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
-
-
-def as_is(batch: Any) -> Any:
-    return batch

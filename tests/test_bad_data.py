@@ -1,0 +1,144 @@
+"""Data of every bad kind, through train.py as a user runs it: one line, with what can be named."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+
+import forked
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="runs are forked, as on Linux")
+
+IMAGES, TEXT = "image_classification", "language_modeling"
+
+
+class Bad(NamedTuple):
+    """What is done to good data, what is asked for, and how train.py ends."""
+
+    name: str
+    task: str
+    spoil: Callable[[Path], object]
+    code: int
+    says: str
+    flags: tuple[str, ...] = ()
+
+
+def write(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda place: (place / name).write_bytes(content)
+
+
+def remove(name: str) -> Callable[[Path], object]:
+    return lambda place: shutil.rmtree(place / name)
+
+
+def link(name: str, target: str) -> Callable[[Path], object]:
+    return lambda place: (place / name).symlink_to(target)
+
+
+def empty(place: Path) -> None:
+    shutil.rmtree(place / "images")
+    (place / "images").mkdir()
+
+
+def torn(place: Path) -> None:
+    path = place / "images/cat/3.png"
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def no_test_images(place: Path) -> None:
+    (place / "images/train").mkdir()
+    for name in ("cat", "dog"):
+        (place / "images" / name).rename(place / "images/train" / name)
+        (place / "images/test" / name).mkdir(parents=True)
+
+
+def bomb(place: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(place / "images/cat/huge.png")
+
+
+def misnamed(place: Path) -> None:
+    os.rename(place / "images/cat", os.fsencode(place) + b"/images/c\xe4t")
+
+
+BAD = [
+    Bad("no image", IMAGES, write("images/cat/a.jpg", b"text"), 65, "cat/a.jpg: does not decode"),
+    Bad("no bytes", IMAGES, write("images/cat/a.jpg", b""), 65, "cat/a.jpg: does not decode"),
+    Bad("torn", IMAGES, torn, 65, "cat/3.png: does not decode"),
+    Bad("bomb", IMAGES, bomb, 65, "cat/huge.png: has too many pixels"),
+    Bad("dangling", IMAGES, link("images/cat/a.png", "gone.png"), 65, "cat/a.png: no such file"),
+    Bad("empty folder", IMAGES, empty, 65, "no class folders"),
+    Bad("one class", IMAGES, remove("images/dog"), 65, "one class, cat"),
+    Bad("no test images", IMAGES, no_test_images, 65, "test/cat: no images"),
+    Bad("loop", IMAGES, link("images/eel", "."), 65, "images/eel: a link to a folder"),
+    Bad("misnamed", IMAGES, misnamed, 65, "not UTF-8"),
+    Bad("small set", IMAGES, lambda place: None, 2, "samples only", ("--batch-size", "512")),
+    Bad("in a worker", IMAGES, torn, 65, "cat/3.png: does not decode", ("--workers", "2")),
+    Bad("invalid bytes", TEXT, write("text.txt", b"abc\xff" * 99), 65, "not UTF-8 at byte 3"),
+    Bad("empty text", TEXT, write("text.txt", b""), 65, "0 training tokens"),
+    Bad("short text", TEXT, write("text.txt", b"abc"), 65, "3 training tokens"),
+    Bad("no text", TEXT, lambda place: (place / "text.txt").unlink(), 65, "text.txt: No such file"),
+    Bad("no place", TEXT, write("data", b""), 73, "data/tokens: the tokens are kept there"),
+    Bad(
+        *("all left out", TEXT, write("text.txt", b"\xff" * 999), 65, "0 training tokens"),
+        flags=("--skip-bad-samples",),
+    ),
+]
+
+
+@pytest.fixture(scope="module", params=[IMAGES, TEXT])
+def project(
+    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[forked.Project]:
+    folder = tmp_path_factory.mktemp(request.param) / "project"
+    forked.render(folder, template, request.param)
+    with forked.Project(folder, request.param) as project:
+        yield project
+
+
+@pytest.mark.parametrize(
+    ("project", "bad"),
+    [pytest.param(bad.task, bad, id=f"{bad.task} {bad.name}") for bad in BAD],
+    indirect=["project"],
+)
+def test_bad_data_is_one_line(project: forked.Project, bad: Bad, tmp_path: Path) -> None:
+    bad.spoil(forked.make_data(tmp_path))
+    done = project.train(tmp_path, "--max-steps", "3", "--run-dir", "run", *bad.flags)
+    assert done.err.count("\n") == 1, done.err
+    assert bad.says in done.err
+    assert done.code == bad.code and not done.left
+
+
+def test_bad_samples_can_be_left_out(project: forked.Project, tmp_path: Path) -> None:
+    place = forked.make_data(tmp_path)
+    torn(place)
+    (place / "bad.txt").write_bytes(b"\xff" * 99)
+    flags = ["--skip-bad-samples", "--max-steps", "2"]
+    if project.task == TEXT:
+        flags += ["--data", "text.txt", "bad.txt"]
+    done = project.train(place, *flags, "--run-dir", "run")
+    assert done.code == 0, done.err
+    counted = {IMAGES: "1 of 13 images left out", TEXT: "1 of 2 texts left out"}
+    assert done.out.count(counted[project.task]) == 1
+
+
+@pytest.mark.parametrize("project", [IMAGES], indirect=True)
+def test_a_worker_that_is_killed_leaves_a_run_that_resumes(
+    project: forked.Project, tmp_path: Path
+) -> None:
+    place = forked.make_data(tmp_path)
+    flags = ("--max-steps", "400", "--workers", "2", "--save-every", "1", "--run-dir", "run")
+    run = project.start(place, *flags)
+    main = run.pid
+    while not list(place.glob("run/checkpoints/step-*.json")):
+        assert forked.session(main), "it ended by itself"
+    worker = next(pid for pid in forked.session(main) if pid != main)
+    forked.send(worker, "SIGKILL")
+    done = run.wait()
+    assert done.err.count("\n") == 1 and "a worker was killed" in done.err
+    assert done.code == 71 and not done.left
+    assert list(place.glob("run/checkpoints/step-*.pt"))
