@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 import warnings
 from pathlib import Path
@@ -9,13 +10,19 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import OUTPUT, USAGE, fail
+from ..errors import USAGE, fail, warn
+from ..storage import write_text
 
 SECONDS = 5  # numbers wait this long for company: a call costs 4 ms, however many it writes
+BATCH = 1000  # the most numbers that a server takes at once
 
 
 class MLflow:
-    """One MLflow run per folder, found again on resume."""
+    """One MLflow run per folder, found again on resume.
+
+    MLflow deletes no numbers: steps that a killed run did after its last checkpoint are there
+    twice, once from each attempt.
+    """
 
     def __init__(self, folder: Path, config: dict[str, Any], resume_step: int) -> None:
         # an unreachable server would otherwise hold every call for minutes
@@ -28,24 +35,41 @@ class MLflow:
             fail(USAGE, f"{error}: uv add mlflow, or pip install mlflow")
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        self._metric, self._waiting, self._sent = Metric, [], time.monotonic()
+        # a database's errors are raised, too
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        self._metric, self._error = Metric, MlflowException
+        self.unsent: list[Any] = []
+        self._sent = time.monotonic()
         folder = folder.absolute() / "mlflow"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.as_posix()}/mlflow.db")
-        params = [Param(name, str(value)) for name, value in config.items()]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # MLflow's own use of what others deprecate
                 self._client = MlflowClient(uri)
-                self._run = self._find_run(folder, params)
+                self._run = self._find_run(folder / "run_id") or self._new_run(folder)
+                if not self._client.get_run(self._run).data.params:
+                    params = [Param(name, str(value)) for name, value in config.items()]
+                    self._client.log_batch(self._run, params=params)
         except MlflowException as error:
-            fail(OUTPUT, f"mlflow at {uri}: {error}; without MLFLOW_TRACKING_URI it writes here")
+            way_out = "without MLFLOW_TRACKING_URI it writes to the run's folder"
+            raise ConnectionError(f"{uri} cannot be used; {way_out}: {error}") from error
 
-    def _find_run(self, folder: Path, params: list[Any]) -> str:
-        saved = folder / "run_id"
-        if saved.exists():
-            self._client.update_run(saved.read_text(), status="RUNNING")
-            return saved.read_text()
+    def _find_run(self, saved: Path) -> str | None:
+        run = saved.read_text().strip() if saved.exists() else ""
+        if not run:
+            return None
+        try:
+            if self._client.get_run(run).info.lifecycle_stage == "active":
+                self._client.update_run(run, status="RUNNING")
+                return run
+        except self._error as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+        warn(f"MLflow: run {run} is no longer there; a new one goes on from here")
+        return None
+
+    def _new_run(self, folder: Path) -> str:
         name = __name__.partition(".")[0]
         experiment = self._client.get_experiment_by_name(name)
         # a server keeps images where it likes; a local store keeps them here
@@ -56,28 +80,33 @@ class MLflow:
             else self._client.create_experiment(name, artifact_location=place)
         )
         run = self._client.create_run(number, run_name=folder.parent.name).info.run_id
-        self._client.log_batch(run, params=params)
-        saved.write_text(run)
+        write_text(folder / "run_id", run)
         return run
 
     def add_scalars(self, values: dict[str, float], step: int) -> None:
-        now = int(time.time() * 1000)
-        self._waiting += [self._metric(name, value, now, step) for name, value in values.items()]
         if time.monotonic() - self._sent > SECONDS:
             self._send()
+        now = int(time.time() * 1000)
+        self.unsent += [self._metric(allowed(k), value, now, step) for k, value in values.items()]
 
     def add_image(self, name: str, image: Tensor, step: int) -> None:
-        picture = image.permute(1, 2, 0).cpu().numpy()
-        self._client.log_image(self._run, picture, key=name, step=step, synchronous=True)
+        picture, key = image.permute(1, 2, 0).cpu().numpy(), allowed(name)
+        self._client.log_image(self._run, picture, key=key, step=step, synchronous=True)
 
     def add_text(self, name: str, text: str, step: int) -> None:
-        self._client.log_text(self._run, text, f"{name}/{step}.txt")
+        self._client.log_text(self._run, text, f"{allowed(name)}/{step}.txt")
 
     def close(self) -> None:
         self._send()
         self._client.set_terminated(self._run)
 
     def _send(self) -> None:
-        for start in range(0, len(self._waiting), 1000):  # the most that a server takes at once
-            self._client.log_batch(self._run, self._waiting[start : start + 1000])
-        self._waiting, self._sent = [], time.monotonic()
+        while self.unsent:
+            self._client.log_batch(self._run, self.unsent[:BATCH])
+            del self.unsent[:BATCH]
+        self._sent = time.monotonic()
+
+
+def allowed(name: str) -> str:
+    """Return the name without what MLflow refuses: a refused number would hold up all others."""
+    return re.sub(r"[^\w/. -]", "_", name)

@@ -1,5 +1,9 @@
 """The run in TensorBoard: `tensorboard --logdir runs` compares all of them."""
 
+import io
+import os
+import platform
+import time
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -7,38 +11,54 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import USAGE, fail
+from ..metrics import append
 
 
 class TensorBoard:
-    """Event files in the run's folder; steps that a resumed run repeats are hidden."""
+    """An event file in the run's folder; steps that a resumed run repeats are hidden.
+
+    Written without SummaryWriter, whose thread ends for good when the disk is full.
+    """
 
     def __init__(self, folder: Path, config: dict[str, Any], resume_step: int) -> None:
         try:
-            from torch.utils.tensorboard import SummaryWriter
-            from torch.utils.tensorboard.summary import hparams
+            from tensorboard.summary.writer.record_writer import RecordWriter
+            from torch.utils.tensorboard import summary
+            from torch.utils.tensorboard.writer import Event, SessionLog
         except ModuleNotFoundError as error:
             fail(USAGE, f"{error}: uv add tensorboard, or pip install tensorboard")
 
-        purge_step = resume_step + 1 if resume_step else 0
-        self._writer = SummaryWriter(folder, purge_step=purge_step, flush_secs=10)
+        self._event, self._record, self._summary = Event, RecordWriter, summary
+        place = f"{time.time_ns()}.{platform.node()}.{os.getpid()}"  # read in this order
+        self._path = folder / f"events.out.tfevents.{place}"
+        self._head = self._encode(file_version="brain.Event:2")
+        if resume_step:
+            session = SessionLog(status=SessionLog.START)
+            self._head += self._encode(step=resume_step + 1, session_log=session)
         # only what the run began with: so the HParams page offers every scalar as a metric
         plain = (bool, int, float, str)
         values = {k: v if isinstance(v, plain) else str(v) for k, v in config.items()}
-        _, session_start, _ = hparams(values, {})
-        files = self._writer.file_writer
-        assert files is not None  # until it is closed
-        files.add_summary(session_start)
+        _, session_start, _ = summary.hparams(values, {})
+        self._add(0, session_start)
 
     def add_scalars(self, values: dict[str, float], step: int) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+        self._add(step, *(self._summary.scalar(name, value) for name, value in values.items()))
 
     def add_image(self, name: str, image: Tensor, step: int) -> None:
-        self._writer.add_image(name, image, step)
+        self._add(step, self._summary.image(name, image, dataformats="CHW"))
 
     def add_text(self, name: str, text: str, step: int) -> None:
         # TensorBoard reads Markdown: indented text is shown as it stands
-        self._writer.add_text(name, indent(text, "    "), step)
+        self._add(step, self._summary.text(name, indent(text, "    ")))
 
     def close(self) -> None:
-        self._writer.close()
+        pass
+
+    def _add(self, step: int, *summaries: Any) -> None:
+        events = (self._encode(step=step, summary=summary) for summary in summaries)
+        append(self._path, b"".join(events), self._head)
+
+    def _encode(self, **fields: Any) -> bytes:
+        event, record = self._event(wall_time=time.time(), **fields), io.BytesIO()
+        self._record(record).write(event.SerializeToString())
+        return record.getvalue()
