@@ -1,18 +1,26 @@
 """Several processes, one training: torchrun starts them, this file connects them."""
 
 import atexit
+import ctypes
 import gc
 import os
+import signal
+import sys
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .errors import DEVICE, fail
+from .errors import DEVICE, MISMATCH, USAGE, Ending, fail
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(minutes=15)  # with a silent process; longer than a loader has with a worker
 
 
 def rank() -> int:
@@ -29,6 +37,7 @@ def is_main_process() -> bool:
 
 def start(device: torch.device) -> None:
     """Join the other processes that torchrun started, each with a device of its own."""
+    check_surroundings()
     if device.type != "cpu":
         local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         devices = torch.accelerator.device_count()
@@ -36,9 +45,54 @@ def start(device: torch.device) -> None:
             fail(DEVICE, f"--nproc-per-node: this machine has {devices} {device.type} devices")
         torch.accelerator.set_device_index(local_rank)
     if world_size() > 1 and not distributed.is_initialized():
-        # no backend named: gloo for CPU tensors, nccl for CUDA tensors
-        distributed.init_process_group()
+        end_with_launcher()
+        join()
         atexit.register(leave)
+        agree({"the version of PyTorch": torch.__version__, **code()})
+
+
+def check_surroundings() -> None:
+    """Refuse variables of which some are missing or wrong, as when they were set by hand."""
+    way_out = "torchrun --standalone --nproc-per-node=2 sets all that several processes need"
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"):
+        if not os.environ.get(name, "0").isdecimal():
+            fail(USAGE, f"{name}={os.environ[name]}: not a whole number; {way_out}")
+    if rank() >= world_size():
+        fail(USAGE, f"RANK={rank()}: WORLD_SIZE={world_size()} has no such rank; {way_out}")
+    if world_size() > 1 or ("RANK" in os.environ and "WORLD_SIZE" not in os.environ):
+        if missing := {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - os.environ.keys():
+            fail(USAGE, f"several processes without {', '.join(sorted(missing))}: {way_out}")
+
+
+def end_with_launcher() -> None:
+    """Let Linux send SIGTERM when torchrun is gone, however it ended."""
+    if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
+        launcher = os.getppid()
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != launcher:  # gone before the line above
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def join() -> None:
+    try:
+        store, number, size = next(distributed.rendezvous("env://", timeout=PATIENCE))
+    except distributed.DistNetworkError as error:
+        if "EADDRINUSE" not in str(error):
+            raise
+        port = os.environ["MASTER_PORT"]
+        fail(DEVICE, f"MASTER_PORT={port}: in use; torchrun --standalone finds one that is not")
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":  # machine; several may count differently
+        # processes that torchrun started again would else find the addresses of those that died
+        store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    # no backend named: gloo for CPU tensors, nccl for CUDA tensors
+    distributed.init_process_group(store=store, rank=number, world_size=size, timeout=PATIENCE)
+
+
+def code() -> dict[str, str]:
+    """Return a checksum of each file of the package, and of each script beside it."""
+    root = Path(__file__).parents[2]
+    files = [*Path(__file__).parents[1].rglob("*.py"), *root.glob("*.py")]
+    return {f.relative_to(root).as_posix(): sha256(f.read_bytes()).hexdigest()[:12] for f in files}
 
 
 def leave() -> None:
@@ -51,6 +105,7 @@ def wrap(net: nn.Module) -> nn.Module:
     """Return the network with gradients averaged over the processes."""
     if world_size() == 1:
         return net
+    agree({f"the shape of {name}": list(p.shape) for name, p in net.named_parameters()})
     if next(net.parameters()).is_cuda:
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
     return DistributedDataParallel(net, gradient_as_bucket_view=True)
@@ -86,3 +141,33 @@ def share(value: T) -> T:
     box = [value]
     distributed.broadcast_object_list(box)
     return box[0]
+
+
+def agree(fields: dict[str, Any]) -> None:
+    """End the run on all processes if a field's value, as text, is not the same on each."""
+    if world_size() == 1:
+        return
+    texts: list[Any] = [None] * world_size()
+    distributed.all_gather_object(texts, {name: str(value) for name, value in fields.items()})
+    for name in {name: None for fields in texts for name in fields}:
+        values = [fields.get(name, "nothing") for fields in texts]
+        if len({*values}) > 1:
+            on = {value: [str(n) for n, v in enumerate(values) if v == value] for value in values}
+            shown = ", ".join(f"{value[:40]} on {' '.join(ranks)}" for value, ranks in on.items())
+            line = f"the processes disagree about {name}: {shown}"
+            line += "; start them from the same folder, with the same command"
+            if is_main_process():
+                fail(MISMATCH, line)
+            raise Ending(MISMATCH, line)
+
+
+def lost(error: BaseException) -> str | None:
+    """Return what to say if this error means that another process is gone or hangs."""
+    text = str(error).lower()
+    if isinstance(error, distributed.DistError) or "gloo" in text:
+        if "timeout" in text or "timed out" in text:
+            seconds = f"{PATIENCE.total_seconds():g} s"
+            return f"no answer from another process for {seconds}; --resume auto continues"
+        if "connection" in text or "broken pipe" in text or "remote process" in text:
+            return "another process is gone, and says why if it could; --resume auto continues"
+    return None

@@ -1,7 +1,7 @@
 """One process: what the rest of the engine asks about processes when there is only one."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -43,3 +43,11 @@ def any_process(flag: bool) -> bool:
 
 def share(value: T) -> T:
     return value
+
+
+def agree(fields: dict[str, Any]) -> None:
+    """Nobody to disagree."""
+
+
+def lost(error: BaseException) -> str | None:
+    """Nobody to lose."""
