@@ -1,162 +1,148 @@
 """Saving a run whole, and taking it up again."""
 
-import os
+import math
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from .errors import MISMATCH, NOT_WRITTEN, fail
+from .errors import MISMATCH, NOT_WRITTEN, fail, warn
+from .prefetch import move
 from .processes import is_main_process
-
-FORMAT = 1
-RUNS = Path("runs")
+from .status import status
+from .storage import DamagedError, check, record_of, write_checkpoint
+from .weights import refuse_difference, refuse_non_finite, refuse_other_network
 
 
 class Checkpoints:
     """Writes and restores everything that has a state; random states follow from the step."""
 
     def __init__(
-        self, folder: Path, state: dict[str, Any], about: dict[str, Any], every: int
+        self, folder: Path, state: dict[str, Any], about: dict[str, Any], every: int, keep: int
     ) -> None:
         self.folder = folder / "checkpoints"
         self.state = state
         self.about = about  # what rebuilds the network and its inputs
         self.every = every
+        self.keep = keep
+        self.waiting: dict[str, Any] = {}  # the best one, for which there was no space
 
     def due(self, step: int) -> bool:
         return step % self.every == 0
 
     def save(self, step: int, scores: dict[str, float] | None = None, best: bool = False) -> None:
-        """Replace last.pt, and best.pt if this is the best."""
+        """Write step-<step>.pt, and best.pt if this is the best; then drop the oldest.
+
+        Where that fails, the checkpoints before are whole, and the run goes on to the next.
+        """
+        guard = self.state.get("guard")
+        if guard is not None and guard.has_to_end():
+            status.unsaved = f"step {step} is not saved: {guard.again} was not finite"
+            return
         if not is_main_process():
             return
         state = {name: part.state_dict() for name, part in self.state.items()}
-        scores = scores or {}
-        content = {"format": FORMAT, "step": step, "scores": scores, **self.about, "state": state}
-        for name in ("best.pt", "last.pt") if best else ("last.pt",):
-            write(content, self.folder / name)
+        for name in ("net", "average"):
+            refuse_non_finite(state.get(name, {}), step)
+        about = {"step": step, "scores": scores or {}, "kinds": self.kinds(), **self.about}
+        content = {**about, "state": state}
+        if best:
+            self.waiting = {"best.pt": content}
+        self.drop_oldest()  # of a run that was killed before it came to that
+        try:
+            # the best one first: a run that dies in between repeats the step, and both
+            for name, what in {**self.waiting, step_name(step): content}.items():
+                write_checkpoint(what, self.folder / name)
+        except DamagedError as error:
+            fail(NOT_WRITTEN, f"step {step} cannot be saved: the state {error}")
+        except OSError as error:
+            # a copy, as training goes on
+            self.waiting = deepcopy(move(self.waiting, torch.device("cpu")))
+            status.not_saved(step, f"{self.folder}: {error.strerror or error}")
+            return
+        self.waiting = {}
+        status.saved(step)
+        self.drop_oldest()
+
+    def drop_oldest(self) -> None:
+        for path in saved_steps(self.folder)[self.keep :]:
+            record_of(path).unlink(missing_ok=True)  # first: it says that the file is there
+            path.unlink(missing_ok=True)
 
     def restore(self, checkpoint: dict[str, Any] | None) -> int:
         """Put every part back where it was; return the number of steps done."""
         if checkpoint is None:
             return 0
+        path = checkpoint["path"]
+        for about in ("model", "data"):
+            refuse_difference(path, checkpoint[about], self.about[about])
+        refuse_difference(path, self.kinds() | checkpoint.get("kinds", {}), self.kinds())
         for name, part in self.state.items():
+            if name not in checkpoint["state"]:  # the project had no such part then
+                continue
             if isinstance(part, nn.Module):
-                refuse_other_network(part, checkpoint["state"][name], checkpoint["path"])
+                refuse_other_network(part, checkpoint["state"][name], path)
             part.load_state_dict(checkpoint["state"][name])
         step = checkpoint["step"]
         if is_main_process():
-            print(f"{checkpoint['path']}: continues after step {step}")
+            print(f"{path}: continues after step {step}")
         checkpoint.clear()  # or its weights would fill memory for as long as the run lasts
         return step
 
-
-class Best:
-    """Remembers the best score, and how many test passes ago it was."""
-
-    def __init__(self, name: str, *, higher: bool, patience: int) -> None:
-        self.name = name
-        self.sign = 1 if higher else -1
-        self.patience = patience
-        self.score: float | None = None
-        self.passes_since = 0
-
-    def update(self, scores: dict[str, float]) -> bool:
-        """Return whether these scores are the best so far."""
-        score = scores[self.name]
-        better = self.score is None or self.sign * score > self.sign * self.score
-        if better:
-            self.score = score
-        self.passes_since = 0 if better else self.passes_since + 1
-        return better
-
-    def stale(self) -> bool:
-        """Return whether --patience is over; 0 waits for ever."""
-        return 0 < self.patience <= self.passes_since
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"score": self.score, "passes_since": self.passes_since}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.score, self.passes_since = state["score"], state["passes_since"]
+    def kinds(self) -> dict[str, str]:
+        """Return the classes, as an optimizer would take over the state of another kind."""
+        others = {k: part for k, part in self.state.items() if not isinstance(part, nn.Module)}
+        return {name: type(part).__name__ for name, part in others.items()}
 
 
-def write(content: dict[str, Any], path: Path) -> None:
-    """Write the file whole or not at all: a crash leaves the one that was there."""
-    temporary = path.with_suffix(".tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch.save turns a full disk into a RuntimeError
-        reason = getattr(error.__context__ or error, "strerror", None) or error
-        fail(NOT_WRITTEN, f"{path}: not written ({reason}); the checkpoint before it is whole")
+def step_name(step: int) -> str:
+    return f"step-{step}.pt"
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the file's content, on the CPU."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        fail(MISMATCH, f"{path}: no such checkpoint")
-    except OSError as error:
-        fail(MISMATCH, f"{path}: {error.strerror}")
-    except Exception as error:  # the unpickler raises whatever the bytes of such a file lead to
-        fail(MISMATCH, f"{path}: not a checkpoint, or a damaged one ({type(error).__name__})")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        fail(MISMATCH, f"{path}: not a checkpoint of this project")
-    content["path"] = path
-    return content
+def saved_steps(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run's steps, the newest first; by number, not by a clock."""
+    found = [path for path in folder.glob("step-*.pt") if path.stem[5:].isdecimal()]
+    return sorted(found, key=step_of, reverse=True)
 
 
-def newest_checkpoint(name: str) -> Path | None:
-    """Return the newest run's checkpoint of that name."""
-    found = RUNS.glob(f"*/checkpoints/{name}")
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+def step_of(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
 
 
-def pick_checkpoint(path: Path | None) -> dict[str, Any]:
-    """Load a checkpoint: the named one, or best.pt of the newest run."""
-    path = path or newest_checkpoint("best.pt")
-    if path is None:
-        fail(MISMATCH, f"no {RUNS}/*/checkpoints/best.pt here: train first, or name a checkpoint")
-    return load_checkpoint(path / "checkpoints" / "best.pt" if path.is_dir() else path)
+def newest_whole(run_folder: Path, before: float = math.inf, *, mend: bool = False) -> Path | None:
+    """Return the newest checkpoint that is whole; None where none has been written.
+
+    A damaged one is named, and with `mend` it is set aside.
+    """
+    folder = run_folder / "checkpoints"
+    damaged = sorted(path.name for path in folder.glob("*.damaged"))
+    for path in saved_steps(folder):
+        if step_of(path) >= before:
+            continue
+        try:
+            check(path)
+            return path
+        except (OSError, DamagedError) as error:
+            warn(f"{path}: {error}; looking for the one before")
+            damaged.append(path.name)
+            if mend:
+                set_aside(path, "damaged")
+    if damaged:
+        names = ", ".join(damaged)
+        fail(MISMATCH, f"{folder}: no checkpoint is whole ({names}); another --run-dir begins anew")
+    return None
 
 
-def weights_of(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the averaged weights where there are some, the trained ones otherwise."""
-    return checkpoint["state"].get("average") or checkpoint["state"]["net"]
+def set_newer_aside(run_folder: Path, step: int) -> None:
+    """Make way for a run that goes on from an earlier step."""
+    for path in saved_steps(run_folder / "checkpoints"):
+        if step_of(path) > step:
+            set_aside(path, "newer")
+            print(f"{path}: is of a later step; kept as {path.name}.newer")
 
 
-def restore_network(net: nn.Module, checkpoint: dict[str, Any]) -> None:
-    weights = weights_of(checkpoint)
-    refuse_other_network(net, weights, checkpoint["path"])
-    net.load_state_dict(weights)
-
-
-def init_from(net: nn.Module, path: Path | None) -> None:
-    """Take over the weights that fit in name and shape, and say which do not."""
-    if path is None:
-        return
-    theirs, ours = weights_of(load_checkpoint(path)), net.state_dict()
-    fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
-    if not fitting:
-        fail(MISMATCH, f"--init-from {path}: no weight fits this network")
-    net.load_state_dict(fitting, strict=False)
-    left = ", ".join(sorted(ours.keys() - fitting.keys())) or "none"
-    if is_main_process():
-        print(f"{path}: {len(fitting)} of {len(ours)} tensors taken over; as they were: {left}")
-
-
-def refuse_other_network(net: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """Compare names and shapes before anything is loaded."""
-    ours = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
-    theirs = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in [*ours, *theirs]:
-        here, there = ours.get(name, "missing"), theirs.get(name, "missing")
-        if here != there:
-            fail(MISMATCH, f"{path}: of another network; {name} is {there}, here it is {here}")
+def set_aside(path: Path, suffix: str) -> None:
+    path.replace(path.with_name(f"{path.name}.{suffix}"))
+    record_of(path).unlink(missing_ok=True)

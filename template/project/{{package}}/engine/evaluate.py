@@ -1,10 +1,12 @@
 """The test pass that the scripts share."""
 
+import math
 from typing import Any
 
 import torch
 from torch import nn
 
+from .errors import DIVERGED, fail
 from .loader import Loader
 from .prefetch import prefetch
 from .processes import bare, sum_over_processes
@@ -32,6 +34,8 @@ def evaluate(
         loss_sum, count = sum_over_processes(sums).tolist()
         metric.counters = sum_over_processes(metric.counters)
     net.train(was_training)
+    if math.isnan(loss_sum):
+        fail(DIVERGED, "the test loss is NaN, so a weight or a test sample is; try a lower --lr")
     return {"loss": loss_sum / count, **metric.compute()}
 
 

@@ -3,6 +3,7 @@
 import math
 from fnmatch import fnmatch
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -33,10 +34,17 @@ def decay_groups(net: nn.Module, weight_decay: float) -> list[dict]:
 
 
 def clip_gradients(net: nn.Module, norm: float, value: float) -> Tensor:
-    """Clip by value, then by norm, where 0 is off; return the norm before it was clipped."""
+    """Clip by value, then by norm, where 0 is off; return the norm before it was clipped.
+
+    A norm that is not finite clips nothing: it would spread over all gradients.
+    """
+    trained = [p for p in net.parameters() if p.grad is not None]
     if value:
-        nn.utils.clip_grad_value_(net.parameters(), value)
-    return nn.utils.clip_grad_norm_(net.parameters(), norm or math.inf)
+        nn.utils.clip_grad_value_(trained, value)
+    total = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+    clipped = torch.where(total.isfinite(), total, 0.0)
+    nn.utils.clip_grads_with_norm_(trained, norm or math.inf, clipped)
+    return total
 
 
 def learning_rate(optimizer: Optimizer, schedule: str, warmup: float, total_steps: int) -> LambdaLR:

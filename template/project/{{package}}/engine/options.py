@@ -1,25 +1,18 @@
 """The command line of the machinery (hardware, run, inspection) and --config."""
 
 import argparse
-import json
 import math
+import re
 import sys
-import tomllib
 from argparse import Action, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .check_resume import check_resume
+from .config import read_config
 from .errors import USAGE, fail
-
-# say where a run is, not what it does: not in config.toml
-PLACES = {"config", "run_dir", "resume"}
-# may change when a run is resumed; all other flags are the experiment
-FREE = PLACES.union(
-    ("device", "amp", "workers", "accumulate", "compile", "deterministic"),
-    ("channels_last", "gradient_checkpointing", "log_every", "eval_every", "save_every"),
-    ("dry_run", "profile", "detect_anomaly", "check_finite", "memory", "summary", "graph"),
-)
+from .weights import newest_run
 
 
 def bounded(kind: Callable[[str], Any], accepts: Callable[[Any], bool], wanted: str):
@@ -41,9 +34,21 @@ def bounded(kind: Callable[[str], Any], accepts: Callable[[Any], bool], wanted: 
 whole = bounded(int, lambda n: n >= 1, "a whole number above 0")
 count = bounded(int, lambda n: n >= 0, "a whole number from 0 up")
 positive = bounded(float, lambda x: 0 < x < math.inf, "a number above 0")
+several = bounded(int, lambda n: n >= 2, "a whole number above 1")
 number = bounded(float, lambda x: 0 <= x < math.inf, "a number from 0 up")
 seed_number = bounded(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 fraction = bounded(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
+
+
+def duration(text: str) -> float:
+    """Return seconds."""
+    parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
+    numbers = [float(part or 0) for part in parts.groups()] if parts else [0.0] * 4
+    days, hours, minutes, seconds = numbers
+    total = ((24 * days + hours) * 60 + minutes) * 60 + seconds
+    if not 0 < total < math.inf:
+        raise ArgumentTypeError(f"{text} is not a time, such as 90, 45m or 3h30m")
+    return total
 
 
 def workers(text: str) -> str | int:
@@ -101,12 +106,18 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
     add("--seed", type=seed_number, default=seed, help=seed_of)
     where = "continue a checkpoint, or the newest run"
     add("--resume", nargs="?", const="auto", metavar="auto|PATH", help=where)
+    add("--time-limit", type=duration, help="save and stop after seconds, or as 45m or 3h30m")
     add("--init-from", type=Path, help="checkpoint to take fitting weights from")
     add("--freeze", nargs="+", default=[], metavar="PATTERN", help="parameters to keep, as stem.*")
     add("--log-every", type=whole, default=10, help="optimizer steps between two log lines")
     every = "optimizer steps between two {}; 0 is an epoch"
     add("--eval-every", type=count, default=0, help=every.format("test passes"))
+    add("--eval-batches", type=count, default=0, help="batches of a test pass; 0 is all")
     add("--save-every", type=count, default=0, help=every.format("checkpoints"))
+    add("--keep", type=several, default=3, help="newest checkpoints to keep, besides the best")
+    bad = "what a loss or gradient does that is not finite: end the run, or leave the step out"
+    add("--on-nonfinite", choices=("stop", "skip"), default="stop", help=bad)
+    add("--max-skips", type=whole, default=20, help="steps left out in a row that end the run")
 
 
 def add_inspection(parser: ArgumentParser) -> None:
@@ -114,6 +125,10 @@ def add_inspection(parser: ArgumentParser) -> None:
     flag = BooleanOptionalAction
     add("--overfit", type=count, default=0, help="train on the first N batches only")
     add("--dry-run", action=flag, default=False, help="one batch through everything, kept nowhere")
+    proof = "train a few steps, again with a stop among them, and compare the bits"
+    add("--check-resume", action="store_true", help=proof)
+    again = "do this step of a run again, from the checkpoint before it, and look at each layer"
+    add("--replay-step", type=whole, help=again)
     add("--profile", type=count, default=0, help="steps to profile into the run folder")
     add("--detect-anomaly", action=flag, default=False, help="trace NaN gradients to their forward")
     add("--check-finite", action=flag, default=False, help="name the first layer with NaN or Inf")
@@ -124,44 +139,22 @@ def add_inspection(parser: ArgumentParser) -> None:
 
 def parse(parser: ArgumentParser) -> Namespace:
     """Return the arguments; a flag on the command line beats the same one in --config."""
+    for word in sys.argv[1:]:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            parser.error(f"{ascii(word)}: is not UTF-8")
     args = parser.parse_args()
+    if args.replay_step:
+        args.run_dir = args.run_dir or newest_run()
+        if args.run_dir is None:
+            fail(USAGE, f"--replay-step {args.replay_step}: --run-dir must say of which run")
+        args.config = args.config or args.run_dir / "config.toml"
     if args.config:
-        args = parser.parse_args([*read_config(args.config, vars(args)), *sys.argv[1:]])
+        line = [*read_config(args.config, vars(args)), *sys.argv[1:]]
+        args = parser.parse_args(line, Namespace(run_dir=args.run_dir))
+    if args.check_resume:
+        check_resume(args)
     if args.dry_run:
         args.max_steps, args.log_every, args.run_dir, args.resume = 1, 1, None, None
+        args.eval_batches = 1
+    args.defaults = {name: parser.get_default(name) for name in vars(args)}
     return args
-
-
-def read_config(path: Path, known: dict[str, Any]) -> list[str]:
-    """Return a TOML file as a command line, so that its values are checked like typed ones."""
-    try:
-        config = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        fail(USAGE, f"--config {path}: {error}")
-    line: list[str] = []
-    for name, value in config.items():
-        key = name.replace("_", "-")
-        if key.replace("-", "_") not in known:
-            fail(USAGE, f"--config {path}: --{key} is no flag; --help lists them")
-        if isinstance(value, bool):
-            line.append(f"--{key}" if value else f"--no-{key}")
-        elif isinstance(value, list):
-            line += [f"--{key}", *map(str, value)]
-        else:
-            line.append(f"--{key}={value}")
-    return line
-
-
-def resolved(args: Namespace) -> dict[str, Any]:
-    """Return what config.toml and the loggers hold: every flag's value, as plain types."""
-    flags = {name: value for name, value in vars(args).items() if name not in PLACES}
-    given = {name: value for name, value in flags.items() if value not in (None, [])}
-    return json.loads(json.dumps(given, default=str))  # a path becomes text, in lists, too
-
-
-def to_toml(config: dict[str, Any]) -> str:
-    # a JSON string, number, true or list is the same in TOML, but for one control character;
-    # escaped, an emoji would be two surrogates, which TOML refuses
-    values = {name: json.dumps(value, ensure_ascii=False) for name, value in config.items()}
-    lines = (f"{name.replace('_', '-')} = {value}" for name, value in values.items())
-    return "\n".join(lines).replace("\x7f", "\\u007f") + "\n"

@@ -1,18 +1,17 @@
 """How far, how fast, and how much of the time went into computing."""
 
-import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from threading import RLock
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from .errors import DIVERGED, fail
 from .memory import memory_in_use
-from .processes import is_main_process, sum_over_processes, world_size
+from .processes import is_main_process
 
 T = TypeVar("T")
 PLAIN_LINE_SECONDS = 30  # between two lines where there is no terminal for a bar
@@ -37,6 +36,8 @@ class Progress:
         self.device = device
         self.per_step = per_step  # samples or tokens in one step
         self.unit = unit
+        # tqdm's own lock would start a process that a signal to the whole group ends with noise
+        tqdm.set_lock(RLock())
         self.bar = tqdm(disable=True)
         self.next_line = time.monotonic() + PLAIN_LINE_SECONDS
         self.restart()
@@ -73,26 +74,23 @@ class Progress:
         return step % self.log_every == 0 or step == self.total_steps
 
     def scalars(
-        self, step: int, loss: Tensor, grad_norm: Tensor, learning_rate: float
+        self, step: int, numbers: dict[str, float], scheduler: LRScheduler
     ) -> dict[str, float]:
-        """Return what is worth a log line; this waits for the device."""
-        mean_loss = (sum_over_processes(loss) / world_size()).item()
+        """Return what is worth a log line, once `numbers` have been waited for."""
+        learning_rate = float(scheduler.get_last_lr()[0])
         seconds = time.perf_counter() - self.began
         rate = self.per_step * self.steps / seconds
         # on CUDA a lower bound, since the device may be busy while the loader is waited for
         efficiency = 1 - self.waited / seconds
         self.restart()
-        if not math.isfinite(mean_loss):
-            fail(DIVERGED, f"step {step}: the loss is {mean_loss}; try a lower --lr or --amp none")
-        text = f"loss {mean_loss:.4f}, lr {learning_rate:.1e}, {rate:,.0f} {self.unit}/s"
-        text += f", {efficiency:.0%} compute"
+        text = f"loss {numbers['train/loss']:.4f}, lr {learning_rate:.1e}"
+        text += f", {rate:,.0f} {self.unit}/s, {efficiency:.0%} compute"
         self.bar.set_postfix_str(text, refresh=False)
         if self.bar.disable and is_main_process() and time.monotonic() > self.next_line:
             print(f"step {step}/{self.total_steps}: {text}", flush=True)
             self.next_line = time.monotonic() + PLAIN_LINE_SECONDS
         return {
-            "train/loss": mean_loss,
-            "train/grad_norm": grad_norm.item(),
+            **numbers,
             "train/learning_rate": learning_rate,
             f"speed/{self.unit}_per_second": rate,
             "speed/compute_efficiency": efficiency,

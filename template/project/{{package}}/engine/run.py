@@ -2,34 +2,41 @@
 
 import atexit
 import json
-import platform
+import math
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from argparse import Namespace
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import nn
 
-from .checkpoint import RUNS, Best, load_checkpoint, newest_checkpoint
+from .best import Best
+from .checkpoint import newest_whole, set_newer_aside
+from .config import refuse_other_experiment, resolved, to_toml
+from .environment import environment
 from .errors import MISMATCH, OUTPUT, fail
-from .options import FREE, resolved, to_toml
-from .processes import any_process, is_main_process, share, world_size
+from .lock import lock
+from .processes import agree, is_main_process, share
 from .runtime import Precision
+from .status import status
+from .storage import load_checkpoint, write_text
+from .weights import RUNS, newest_run
+
+Place = tuple[Path, Path | None]  # the run's folder, the checkpoint that it continues from
 
 
 @dataclass
 class Run:
-    folder: Path
+    folder: Path  # absolute: the run may change its working directory
     config: dict[str, Any]
     checkpoint: dict[str, Any] | None  # what it continues from
+    deadline: float = math.inf  # of --time-limit, by time.monotonic()
     dry: bool = False
+    held: IO[str] | None = None  # the folder's lock
 
     def announce(self, net: nn.Module, precision: Precision, **sizes: int) -> None:
         """Say what is about to happen."""
@@ -37,99 +44,96 @@ class Run:
             return
         parameters = sum(p.numel() for p in net.parameters())
         samples = ", ".join(f"{size:,} samples to {name}" for name, size in sizes.items())
-        where = f"on {precision.device}; written to {self.folder}/"
-        print(f"{parameters:,} parameters, {samples}, {where}")
+        where = "kept nowhere" if self.dry else f"written to {from_here(self.folder)}/"
+        print(f"{parameters:,} parameters, {samples}, on {precision.device}; {where}")
         if odd := precision.odd_layers(net):
             print(f"slower than need be, as a size is no multiple of 8: {', '.join(odd)}")
 
     def conclude(self, best: Best) -> None:
         """Say what came out, and where it is."""
-        if not is_main_process() or best.score is None:
+        if not is_main_process():
             return
-        path = self.folder / "checkpoints" / "best.pt"
-        kept = "a dry run, nothing is kept" if self.dry else f"the model is {path}"
-        print(f"best {best.name} {best.score:.4f}; {kept}")
+        status.fail_if_unsaved()
+        if best.score is not None:
+            path = from_here(self.folder / "checkpoints" / "best.pt")
+            kept = f"the model is {path}" if path.exists() else f"{path} was deleted"
+            kept = "a dry run, nothing is kept" if self.dry else kept
+            print(f"best {best.name} {best.score:.4f}; {kept}")
+
+
+def from_here(path: Path) -> Path:
+    """Return the path as it is typed here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def open_run(args: Namespace, device: torch.device, name: str) -> Run:
     """Continue the run that --resume means, or begin a new one in a folder of its own."""
     config = resolved(args)
-    path = share(find_checkpoint(args.resume, args.run_dir))
-    checkpoint = load_checkpoint(path) if path else None
-    if checkpoint:
-        refuse_other_experiment(path, checkpoint["config"], config)
-    folder = share(pick_folder(args, name, path))
-    any_process(False)  # waits: a process that looks later would find the folder taken
+    agree({"--" + name.replace("_", "-"): value for name, value in config.items()})
+    place: Place = (Path(), None)
+    held: IO[str] | None = None
     if is_main_process():
         try:
-            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-            (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
-            (folder / "environment.json").write_text(json.dumps(environment(device), indent=2))
+            place, held = find_place(args, name)
         except OSError as error:
-            fail(OUTPUT, f"--run-dir {folder}: {error.strerror}; name a folder that can be written")
-    return Run(folder, config, checkpoint, args.dry_run)
+            where = args.run_dir or RUNS
+            fail(OUTPUT, f"--run-dir {where}: {error.strerror}; name a folder that can be written")
+    folder, path = share(place)
+    checkpoint = load_checkpoint(path) if path else None
+    if checkpoint:
+        refuse_other_experiment(path, checkpoint["config"], config, args.defaults)
+    if is_main_process():
+        if checkpoint:
+            set_newer_aside(folder, checkpoint["step"])
+        write_text(folder / "config.toml", to_toml(config))
+        write_text(folder / "environment.json", json.dumps(environment(device), indent=2) + "\n")
+    status.begin(folder, config, checkpoint["step"] if checkpoint else 0)
+    deadline = time.monotonic() + (args.time_limit or math.inf)
+    dry = args.dry_run or bool(args.replay_step)
+    return Run(folder.absolute(), config, checkpoint, deadline, dry, held)
 
 
-def find_checkpoint(resume: str | None, run_dir: Path | None) -> Path | None:
-    """Return the checkpoint to continue from, if there is one."""
-    if resume is None:
-        return None
-    if resume == "auto":
-        if run_dir is None:
-            return newest_checkpoint("last.pt")
-        last = run_dir / "checkpoints" / "last.pt"
-        return last if last.exists() else None
-    path = Path(resume)
-    return path / "checkpoints" / "last.pt" if path.is_dir() else path
-
-
-def pick_folder(args: Namespace, name: str, checkpoint: Path | None) -> Path:
-    if args.dry_run:
+def find_place(args: Namespace, name: str) -> tuple[Place, IO[str] | None]:
+    """Return the run's folder with the checkpoint to continue from, and the folder's lock."""
+    if args.dry_run or args.replay_step:
         folder = Path(tempfile.mkdtemp(prefix="dry-run-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return folder
-    if args.run_dir is None:
-        if checkpoint is not None:
-            return checkpoint.parent.parent
-        name = time.strftime(f"%Y%m%d-%H%M%S-{name}")
-        others = len(list(RUNS.glob(f"{name}*")))  # of the same second
-        return RUNS / (f"{name}-{others + 1}" if others else name)
-    continues = args.resume == "auto" or (checkpoint and args.run_dir in checkpoint.parents)
-    if not continues and (args.run_dir / "config.toml").exists():
-        fail(OUTPUT, f"--run-dir {args.run_dir}: holds a run; --resume auto continues it")
-    return args.run_dir
+        before = newest_whole(args.run_dir, args.replay_step) if args.replay_step else None
+        return (folder, before), None
+    source = find_source(args)
+    inside = source and source.is_file() and source.parent.name == "checkpoints"
+    theirs = source.parent.parent if source and inside else source
+    folder = args.run_dir or (theirs if theirs and theirs.is_dir() else new_folder(name))
+    if folder != theirs and (folder / "config.toml").exists():
+        fail(OUTPUT, f"--run-dir {folder}: holds a run; --resume auto continues it")
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    held = lock(folder)
+    for draft in (folder / "checkpoints").glob("*.tmp"):  # of a process that was killed
+        draft.unlink()
+    if source is None or source.is_file():
+        return (folder, source), held
+    path = newest_whole(source, mend=source == folder)
+    if path is None and args.resume != "auto":
+        fail(MISMATCH, f"--resume {source}: no checkpoint in {source / 'checkpoints'}")
+    return (folder, path), held
 
 
-def refuse_other_experiment(path: Path | None, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """A resumed run must be the run that was stopped; only what is FREE may change."""
-    for name in sorted((before.keys() | now.keys()) - FREE):
-        if before.get(name) != now.get(name):
-            flag = "--" + name.replace("_", "-")
-            fail(
-                MISMATCH,
-                f"{flag} {now.get(name)}: {path} was trained with {before.get(name)}; "
-                "keep it, or begin a new run with --init-from",
-            )
+def find_source(args: Namespace) -> Path | None:
+    """Return the run folder or the checkpoint that --resume means."""
+    if args.resume is None:
+        return None
+    if args.resume == "auto":
+        source = args.run_dir or newest_run()
+        if source is None:
+            print(f"--resume auto: no run in {RUNS}/ has a checkpoint; a new one begins")
+        return source
+    source = Path(args.resume)
+    if not source.exists():
+        fail(MISMATCH, f"--resume {source}: no such checkpoint or run")
+    return source
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Return what a reader of old results asks first: which code, on what."""
-    return {
-        "command": sys.argv,
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_changes": git("status", "--porcelain"),
-        "python": sys.version,
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else str(device),
-        "processes": world_size(),
-        "packages": {package.name: package.version for package in distributions()},
-    }
-
-
-def git(*arguments: str) -> str | None:
-    try:
-        command = ["git", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return None  # not installed, or not a repository
-    return done.stdout.strip()
+def new_folder(name: str) -> Path:
+    name = time.strftime(f"%Y%m%d-%H%M%S-{name}")
+    others = len(list(RUNS.glob(f"{name}*")))  # of the same second
+    return RUNS / (f"{name}-{others + 1}" if others else name)

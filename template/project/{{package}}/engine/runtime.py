@@ -97,6 +97,11 @@ def set_seed(seed: int, deterministic: bool) -> None:
         torch.use_deterministic_algorithms(True)
 
 
+def started_by_hand() -> bool:
+    """Return whether neither torchrun nor Slurm started this process."""
+    return not {"TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"} & os.environ.keys()
+
+
 def usable_cores() -> int:
     """Return how many cores this process may use, which can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
