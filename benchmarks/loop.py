@@ -163,7 +163,9 @@ def bare(steps: int, folder: Path) -> list[str]:
 def largest_difference(folder: Path) -> float:
     import torch
 
-    rendered = torch.load(folder / "run" / "checkpoints" / "last.pt", weights_only=True)
+    steps = (folder / "run" / "checkpoints").glob("step-*.pt")
+    last = max(steps, key=lambda path: int(path.stem.removeprefix("step-")))
+    rendered = torch.load(last, weights_only=True)
     mine, other = rendered["state"]["net"], torch.load(folder / "bare.pt", weights_only=True)
     return max((mine[name] - other[name]).abs().max().item() for name in mine)
 

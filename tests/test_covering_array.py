@@ -57,9 +57,10 @@ ALWAYS = {
 MODULES = {"__init__.py", "data.py", "doctor.py"}
 ENGINE = set(
     """
-    __init__ accumulate average checkpoint debug errors evaluate graph inspection layout loader
-    memory optimize options order picture prefetch processes profile progress run runtime signals
-    writer
+    __init__ accumulate average best check_resume checkpoint config debug environment errors
+    evaluate graph guard inspection launch layout loader lock memory metrics optimize options
+    order outlet picture prefetch processes profile progress run runtime samples signals status
+    storage weights workers writer
     """.split()
 )
 # one test file per engine file
@@ -145,7 +146,7 @@ def expected_files(answers: dict[str, Any]) -> set[str]:
     files |= {f"tests/test_{block.split('/')[1]}.py" for block in blocks}
     files |= {f"tests/engine/test_{name}.py" for name in ENGINE_TESTS | loggers}
     if answers.get("github_actions", True):
-        files.add(".github/workflows/ci.yml")
+        files |= {".github/workflows/ci.yml", ".github/workflows/audit.yml"}
     if answers.get("pre_commit", True):
         files.add(".pre-commit-config.yaml")
     if answers.get("docker"):

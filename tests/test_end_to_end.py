@@ -67,7 +67,7 @@ def trained(task: str, fresh: Path) -> Iterator[Project]:
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT)
     try:
-        while not list(folder.glob("runs/*/checkpoints/last.pt")) and process.poll() is None:
+        while not list(folder.glob("runs/*/checkpoints/step-*.json")) and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 75, log.read_text()
@@ -125,8 +125,9 @@ def test_export_is_checked_before_it_says_done(trained: Project, form: str) -> N
 
 
 def weights(run_folder: Path) -> dict[str, torch.Tensor]:
-    checkpoint = torch.load(run_folder / "checkpoints" / "last.pt", weights_only=True)
-    return checkpoint["state"]["net"]
+    steps = (run_folder / "checkpoints").glob("step-*.pt")
+    newest = max(steps, key=lambda path: int(path.stem.removeprefix("step-")))
+    return torch.load(newest, weights_only=True)["state"]["net"]
 
 
 def test_run_is_repeated_from_its_saved_configuration(fresh: Path) -> None:
@@ -210,7 +211,7 @@ def test_missing_device_is_one_line(fresh: Path) -> None:
 
 def test_checkpoint_of_another_network_is_named(fresh: Path) -> None:
     run(fresh, "train.py", "--max-steps", "1", "--batch-size", "64", "--run-dir", "other")
-    path = fresh / "other" / "checkpoints" / "last.pt"
+    path = fresh / "other" / "checkpoints" / "step-1.pt"
     checkpoint = torch.load(path, weights_only=True)
     name = next(iter(checkpoint["state"]["net"]))
     checkpoint["state"]["net"][name] = torch.zeros(3, 3)

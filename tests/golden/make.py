@@ -1,0 +1,128 @@
+"""Write the golden files that are not there: checkpoints and loss traces of today's engine.
+
+    python tests/golden/make.py
+
+A checkpoint, format-<N>.pt, is made once, when format N is new, and stays for ever: projects have
+such files. A trace, <task>.json, is removed and made again only by a change that means to change
+results (order, augmentation, initialisation, a default), and the commit says so.
+"""
+
+import csv
+import json
+import sys
+import tempfile
+from argparse import Namespace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.amp import GradScaler  # noqa: E402
+
+import forked  # noqa: E402
+from conftest import copy_template  # noqa: E402
+from forked import PACKAGE, TASKS, Project  # noqa: E402
+
+MODULES = ("average", "best", "checkpoint", "guard", "loader", "optimize")
+STEPS = 5
+ABOUT = {"model": {"features": 3}, "data": {"classes": ["a", "b"]}, "config": {"lr": 0.01}}
+INPUTS = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]])
+TARGETS = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+
+
+class Run:
+    """A run as train.py has it, of a network with 26 weights."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        part = {name: import_module(f"{PACKAGE}.engine.{name}") for name in MODULES}
+        torch.manual_seed(seed)
+        self.net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+        groups = part["optimize"].decay_groups(self.net, 0.1)
+        self.optimizer = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.95))
+        self.scheduler = part["optimize"].learning_rate(self.optimizer, "cosine", 0.1, 10)
+        self.scaler = GradScaler("cpu", growth_interval=2)
+        self.average = part["average"].Average(self.net, 0.9)
+        self.best = part["best"].Best("loss", higher=False, patience=3)
+        data = torch.utils.data.TensorDataset(INPUTS, TARGETS)
+        args = Namespace(max_skips=20, on_nonfinite="stop", replay_step=None)
+        self.guard = part["guard"].Guard(
+            self.net,
+            self.optimizer,
+            self.scaler,
+            part["loader"].Loader(data, 2),
+            torch.device("cpu"),
+            folder,
+            args,
+        )
+        state = {"net": self.net, "average": self.average, "best": self.best, "guard": self.guard}
+        state |= {"optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler}
+        self.checkpoints = part["checkpoint"].Checkpoints(folder, state, ABOUT, every=1, keep=2)
+
+    def step(self, step: int) -> None:
+        loss = nn.functional.mse_loss(self.net(INPUTS), TARGETS)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.guard.step(step, loss.detach(), norm)
+        self.guard.numbers(step)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        self.scheduler.step()
+        self.average.update(step)
+        self.best.update({"loss": loss.item()})
+
+    def state(self) -> Any:
+        state = {name: part.state_dict() for name, part in self.checkpoints.state.items()}
+        return json.loads(json.dumps(state, default=Tensor.tolist))
+
+
+def make_checkpoint(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        run = Run(Path(name), seed=1)
+        for step in (1, 2, 3):
+            run.step(step)
+        run.checkpoints.save(3, {"loss": 0.5})
+        (Path(name) / "checkpoints" / "step-3.pt").rename(path)
+    values = {"saved": run.state()}
+    run.step(4)
+    values["after one step more"] = run.state()
+    path.with_name(f"{path.stem}-values.json").write_text(json.dumps(values, indent=1) + "\n")
+
+
+def trace(project: Project, place: Path, run: str, *flags: str) -> dict[str, list[float]]:
+    """Return the losses of the first steps and the scores after them."""
+    several = ("--accumulate", "2", "--max-steps", str(STEPS), "--ema", "0.5")
+    done = project.train(place, *several, *project.small["random"], "--run-dir", run, *flags)
+    assert done.code == 0, done.err
+    found: dict[str, list[float]] = {}
+    with (place / run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["name"] == "train/loss" or row["name"].startswith("test/"):
+                found.setdefault(row["name"], []).append(float(row["value"]))
+    return found
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        template = copy_template(Path(name) / "template")
+        folder = Path(name)
+        for task in TASKS:
+            folder = forked.render(Path(name) / task, template, task)
+            path = HERE / f"{task}.json"
+            if not path.exists():
+                with Project(folder, task) as project:
+                    place = forked.make_data(Path(name) / f"{task}-data")
+                    path.write_text(json.dumps(trace(project, place, "run"), indent=1) + "\n")
+        sys.path.insert(0, str(folder))
+        path = HERE / f"format-{import_module(f'{PACKAGE}.engine.storage').FORMAT}.pt"
+        if not path.exists():
+            make_checkpoint(path)
+
+
+if __name__ == "__main__":
+    main()
