@@ -199,18 +199,17 @@ class Project:
         **env: str,
     ) -> Process:
         """Begin train.py with the task's small flags in a folder; `method` starts its workers."""
+        command = ("train.py", *self.small["flags"], *FLAGS, *flags)
+        return self.run(place, *command, faults=faults, method=method, env=env)
+
+    def run(self, place: Path, *command: str, **how: Any) -> Process:
+        """Begin one of the project's scripts in a folder."""
         outputs = place / f"outputs-{next(self.numbers)}"
         outputs.mkdir(parents=True)
         for name, content in {"out": b"", "err": b"", "phase": b"\0"}.items():
             (outputs / name).write_bytes(content)  # here: it may be killed before it would
-        request = {
-            "place": str(place),
-            "outputs": str(outputs),
-            "flags": [*self.small["flags"], *FLAGS, *flags],
-            "faults": faults,
-            "method": method,
-            "env": env,
-        }
+        request = {"place": str(place), "outputs": str(outputs), "command": command}
+        request |= {"faults": (), "method": "", "env": {}} | how
         return Process(self, self.ask(request)["pid"], outputs)
 
     def train(self, place: Path, *flags: str, **options: Any) -> Done:
@@ -414,5 +413,5 @@ if __name__ == "__main__":
     import_project(Path(its_folder), its_task)
     its_request = serve()
     become_a_run(its_request)
-    sys.argv = ["train.py", *its_request["flags"]]
-    runpy.run_path(f"{its_folder}/train.py", run_name="__main__")
+    sys.argv = its_request["command"]
+    runpy.run_path(f"{its_folder}/{sys.argv[0]}", run_name="__main__")

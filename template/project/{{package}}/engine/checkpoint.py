@@ -135,7 +135,7 @@ def newest_whole(run_folder: Path, before: float = math.inf, *, mend: bool = Fal
     return None
 
 
-def set_newer_aside(run_folder: Path, step: int) -> None:
+def set_newer_aside(run_folder: Path, step: float) -> None:
     """Make way for a run that goes on from an earlier step."""
     for path in saved_steps(run_folder / "checkpoints"):
         if step_of(path) > step:

@@ -43,8 +43,7 @@ fraction = bounded(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
 def duration(text: str) -> float:
     """Return seconds."""
     parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
-    numbers = [float(part or 0) for part in parts.groups()] if parts else [0.0] * 4
-    days, hours, minutes, seconds = numbers
+    days, hours, minutes, seconds = map(float, parts.groups("0") if parts else 4 * "0")
     total = ((24 * days + hours) * 60 + minutes) * 60 + seconds
     if not 0 < total < math.inf:
         raise ArgumentTypeError(f"{text} is not a time, such as 90, 45m or 3h30m")

@@ -7,6 +7,8 @@ import shutil
 import tempfile
 import time
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -73,24 +75,30 @@ def open_run(args: Namespace, device: torch.device, name: str) -> Run:
     place: Place = (Path(), None)
     held: IO[str] | None = None
     if is_main_process():
-        try:
+        with writing_to(args.run_dir or RUNS):
             place, held = find_place(args, name)
-        except OSError as error:
-            where = args.run_dir or RUNS
-            fail(OUTPUT, f"--run-dir {where}: {error.strerror}; name a folder that can be written")
     folder, path = share(place)
     checkpoint = load_checkpoint(path) if path else None
     if checkpoint:
         refuse_other_experiment(path, checkpoint["config"], config, args.defaults)
     if is_main_process():
-        if checkpoint:
-            set_newer_aside(folder, checkpoint["step"])
-        write_text(folder / "config.toml", to_toml(config))
-        write_text(folder / "environment.json", json.dumps(environment(device), indent=2) + "\n")
+        surroundings = json.dumps(environment(device), indent=2) + "\n"
+        with writing_to(folder):
+            set_newer_aside(folder, checkpoint["step"] if checkpoint else math.inf)
+            write_text(folder / "config.toml", to_toml(config))
+            write_text(folder / "environment.json", surroundings)
     status.begin(folder, config, checkpoint["step"] if checkpoint else 0)
     deadline = time.monotonic() + (args.time_limit or math.inf)
     dry = args.dry_run or bool(args.replay_step)
     return Run(folder.absolute(), config, checkpoint, deadline, dry, held)
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        fail(OUTPUT, f"--run-dir {folder}: {error.strerror}; name a folder that can be written")
 
 
 def find_place(args: Namespace, name: str) -> tuple[Place, IO[str] | None]:

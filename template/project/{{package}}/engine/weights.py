@@ -15,8 +15,8 @@ from .storage import load_checkpoint
 RUNS = Path("runs")
 
 
-def newest_run(name: str = "step-*.pt") -> Path | None:
-    """Return the folder of the newest run that has such a checkpoint."""
+def newest_run(name: str = "step-*.pt*") -> Path | None:
+    """Return the folder of the newest run that has such a checkpoint, a damaged one included."""
     found = RUNS.glob(f"*/checkpoints/{name}")
     newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
     return newest.parent.parent if newest else None
