@@ -79,15 +79,18 @@ class Workers:
         while True:
             try:
                 batch = next(self.batches)
-            except RuntimeError as error:
+            except (RuntimeError, OSError, EOFError) as error:
                 waited = time.monotonic() - began
                 self.judge(error, waited, patience=HANG_SECONDS)
             else:
                 self.keys.due.popleft()
                 return batch
 
-    def judge(self, error: RuntimeError, waited: float, patience: float = 0) -> None:
+    def judge(self, error: Exception, waited: float, patience: float = 0) -> None:
         """End the run if a worker is dead, or silent for too long; raise a data set's own error."""
+        if not isinstance(error, RuntimeError):  # a worker's socket broke, so it may be dying
+            for process in self.processes:
+                process.join(timeout=0.5)
         codes = [process.exitcode for process in self.processes]
         dead = next((code for code in codes if code is not None), 0)
         silent = str(error).startswith("DataLoader timed out")
