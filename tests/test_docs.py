@@ -22,11 +22,11 @@ SOME_ANSWERS: list[dict[str, Any]] = [
     {"parallel": "ddp", "logger": ["wandb", "mlflow"], "docker": True, "notebook": True},
     {"blocks": ["attention"], "package": "p" * 24, "model_name": "m" * 24, "torch_source": "cpu"},
 ]
-# of Copier, uv, pip, git, torchrun and the other programs in our examples
+# of Copier, uv, pip, git, torchrun and the other programs in our examples, tests/kill.py among them
 FOREIGN = set(
     """
-    --check --data --defaults --directory --editable --extra --help --index-url --locked --logdir
-    --max-restarts --nproc-per-node --requeue --signal --signals-to-handle --standalone --trust
+    --check --data --defaults --directory --editable --extra --help --index-url --kills --locked
+    --logdir --max-restarts --nproc-per-node --requeue --signal --signals-to-handle --standalone --trust
     --vcs-ref --with
     """.split()
 )
