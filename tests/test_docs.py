@@ -26,8 +26,8 @@ SOME_ANSWERS: list[dict[str, Any]] = [
 FOREIGN = set(
     """
     --check --data --defaults --directory --editable --extra --help --index-url --kills --locked
-    --logdir --max-restarts --nproc-per-node --requeue --signal --signals-to-handle --standalone --trust
-    --vcs-ref --with
+    --logdir --max-restarts --nproc-per-node --requeue --signal --signals-to-handle --standalone
+    --trust --vcs-ref --with
     """.split()
 )
 
