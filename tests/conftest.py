@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from pytest_copie.plugin import Copie
+
+import forked
 
 ROOT = Path(__file__).parent.parent
 # what would otherwise depend on the machine
@@ -20,6 +23,7 @@ ANSWERS = {
 }
 
 Render = Callable[..., Path]
+Fork = Callable[[str], forked.Project]
 
 
 def questions() -> dict[str, Any]:
@@ -69,6 +73,21 @@ def render(copie_session: Copie, template: Path) -> Render:
         return projects[key]
 
     return render
+
+
+@pytest.fixture(scope="session")
+def fork(render: Render) -> Iterator[Fork]:
+    """Return a function from a task to its project, with the process that runs are forked from."""
+    projects: dict[str, forked.Project] = {}
+    with ExitStack() as servers:
+
+        def fork(task: str) -> forked.Project:
+            if task not in projects:
+                folder = render(task=task, package=forked.PACKAGE, parallel="ddp", logger=["csv"])
+                projects[task] = servers.enter_context(forked.Project(folder, task))
+            return projects[task]
+
+        yield fork
 
 
 @pytest.fixture

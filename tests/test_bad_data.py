@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import forked
+from conftest import Fork
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="runs are forked, as on Linux")
 
@@ -92,13 +93,8 @@ BAD = [
 
 
 @pytest.fixture(scope="module", params=[IMAGES, TEXT])
-def project(
-    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[forked.Project]:
-    folder = tmp_path_factory.mktemp(request.param) / "project"
-    forked.render(folder, template, request.param)
-    with forked.Project(folder, request.param) as project:
-        yield project
+def project(request: pytest.FixtureRequest, fork: Fork) -> forked.Project:
+    return fork(request.param)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import torch
 
 import forked
-from conftest import ROOT, Render
+from conftest import ROOT, Fork
 from extensions.features import TASKS
 from forked import PACKAGE, Project
 from golden import make
@@ -22,9 +21,8 @@ GOLDEN = ROOT / "tests" / "golden"
 
 
 @pytest.fixture
-def engine(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = render(task=next(iter(TASKS)), package=PACKAGE, parallel="ddp", logger=["csv"])
-    monkeypatch.syspath_prepend(folder)
+def engine(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(fork(next(iter(TASKS))).folder)
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("format-*.pt")), ids=lambda path: path.stem)
@@ -49,10 +47,8 @@ def test_each_format_has_its_checkpoint(engine: None) -> None:
 
 
 @pytest.fixture(scope="module", params=TASKS)
-def project(request: pytest.FixtureRequest, render: Render) -> Iterator[Project]:
-    folder = render(task=request.param, package=PACKAGE, parallel="ddp", logger=["csv"])
-    with Project(folder, request.param) as project:
-        yield project
+def project(request: pytest.FixtureRequest, fork: Fork) -> Project:
+    return fork(request.param)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")

@@ -15,9 +15,9 @@ import pytest
 
 import forked
 import kill
-from conftest import Render
+from conftest import Fork
 from extensions.features import TASKS
-from forked import PACKAGE, Fault, Project, differs, result
+from forked import Fault, Project, differs, result
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks into /proc")
 
@@ -48,15 +48,13 @@ class Suite(NamedTuple):
 
 @pytest.fixture(scope="module", params=TASKS)
 def suite(
-    request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, fork: Fork, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Suite]:
-    task = request.param
-    place = forked.make_data(tmp_path_factory.mktemp(task))
-    folder = render(task=task, package=PACKAGE, parallel="ddp", logger=["csv"])
-    sys.path.append(str(folder))
-    with Project(folder, task) as project:
-        yield Suite(project, place, kill.train_whole(project, place))
-    sys.path.remove(str(folder))
+    project = fork(request.param)
+    place = forked.make_data(tmp_path_factory.mktemp(project.task))
+    sys.path.append(str(project.folder))
+    yield Suite(project, place, kill.train_whole(project, place))
+    sys.path.remove(str(project.folder))
 
 
 def test_killed_run_resumes_to_the_same_end(suite: Suite) -> None:

@@ -7,14 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 import forked
-from conftest import Render
+from conftest import Fork, Render
 from extensions.features import TASKS
 from forked import PACKAGE, Fault, Project, differs, result, score_lines
 
@@ -43,16 +42,14 @@ class Suite(NamedTuple):
 
 @pytest.fixture(scope="module", params=TASKS)
 def suite(
-    request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Suite]:
-    task = request.param
-    place = forked.make_data(tmp_path_factory.mktemp(task))
-    folder = render(task=task, package=PACKAGE, parallel="ddp", logger=["csv"])
-    with Project(folder, task) as project:
-        flags = (*FLAGS, *project.small["random"])
-        done = project.train(place, *flags, "--run-dir", "whole")
-        assert done.code == 0, done.err
-        yield Suite(project, place, flags, result(place / "whole"), score_lines(done.out))
+    request: pytest.FixtureRequest, fork: Fork, tmp_path_factory: pytest.TempPathFactory
+) -> Suite:
+    project = fork(request.param)
+    place = forked.make_data(tmp_path_factory.mktemp(project.task))
+    flags = (*FLAGS, *project.small["random"])
+    done = project.train(place, *flags, "--run-dir", "whole")
+    assert done.code == 0, done.err
+    return Suite(project, place, flags, result(place / "whole"), score_lines(done.out))
 
 
 @pytest.mark.parametrize(

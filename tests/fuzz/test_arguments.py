@@ -30,7 +30,7 @@ from .test_answers import SPECIAL, TEXT
 CODES = {2, 65, 69, 73, 78}
 SCRIPTS = ("train", "evaluate", "predict", "export")
 NUMBERS = (
-    *("0", "1", "-1", "2", "7", "64", "1e-3", "0.5", "1.0", "nan", "inf", "-inf", "1e309"),
+    *("0", "1", "-1", "2", "7", "64", "1e-3", "0.5", "1.0", "1e300", "nan", "inf", "-inf", "1e309"),
     *("9" * 30, "9" * 5000, "0x10", "1_000", "١", "½", "+1", " 1 ", "1,5", "true", "", "3h30m"),
 )
 WORDS = (
@@ -38,9 +38,7 @@ WORDS = (
     *("gpt2", "cosine", "linear", "pt2", "onnx", "safetensors", "stem.*", ".", "/", "missing.pt"),
     *("nowhere/else", "/dev/null", "train.py", "-", "--", "-h", "x" * 300, "x.csv", "x.jsonl"),
 )
-# a name that is no UTF-8 reaches Python in half characters
-HALVES = re.compile("[\ud800-\udfff]")
-VALUE = (st.sampled_from([*NUMBERS, *WORDS, *SPECIAL]) | TEXT).map(lambda s: HALVES.sub("?", s))
+VALUE = st.sampled_from([*NUMBERS, *WORDS, *SPECIAL]) | TEXT
 
 
 @pytest.fixture(scope="module", params=TASKS)

@@ -67,12 +67,13 @@ class Difference(NamedTuple):
 def compare(folder: Path, other: Path, first: int = STOP + 1) -> Difference | None:
     """Return the first difference of two runs, if there is one."""
     for step in range(first, LAST + 1):
-        ours, theirs = (load_checkpoint(checkpoint(run, step)) for run in (folder, other))
-        losses = [content["state"]["guard"]["logged"][-1] for content in (ours, theirs)]
-        for part, value in {**ours["state"], "the test scores": ours["scores"]}.items():
-            where = differs(value, {**theirs["state"], "the test scores": theirs["scores"]}[part])
+        contents = [load_checkpoint(checkpoint(run, step)) for run in (folder, other)]
+        ours, theirs = ({**c["state"], "the test scores": c["scores"]} for c in contents)
+        for part, value in ours.items():
+            where = differs(value, theirs[part])
             if where is not None:
-                return Difference(step, part, where, losses[0] == losses[1])
+                losses = {run["guard"]["logged"][-1] for run in (ours, theirs)}
+                return Difference(step, part, where, same_loss=len(losses) == 1)
     return None
 
 

@@ -1,16 +1,11 @@
 """Where the first NaN or infinity came from."""
 
-import json
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from .errors import DIVERGED, fail
-from .processes import rank
 
 
 class FiniteCheck:
@@ -20,10 +15,8 @@ class FiniteCheck:
         self._parameters = dict(net.named_parameters()) if gradients else {}
         self._flags: list[tuple[str, Tensor]] = []
         # a layer's hook runs before those of the blocks around it, so the innermost is named
-        self._hooks = [
+        for name, module in net.named_modules():
             module.register_forward_hook(partial(self._look, f"the output of {name or 'net'}"))
-            for name, module in net.named_modules()
-        ]
 
     def first(self, loss: Tensor) -> str | None:
         """Name what was first to have a NaN or an infinity since the last call, if anything had."""
@@ -37,10 +30,6 @@ class FiniteCheck:
         self._flags = []
         finite = torch.stack([flag.to(loss.device) for flag in flags]).tolist()
         return None if all(finite) else names[finite.index(False)]
-
-    def close(self) -> None:
-        for hook in self._hooks:
-            hook.remove()
 
     def _look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if torch.is_grad_enabled():  # the test pass is not looked at
@@ -66,14 +55,3 @@ def tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from tensors(part)
-
-
-def stop_if_not_finite(check: FiniteCheck, step: int, loss: Tensor, folder: Path) -> None:
-    """Leave the details in the run's folder and end the run if something is not finite."""
-    where = check.first(loss)
-    if where is not None:
-        path = folder / f"non_finite_{rank()}.json"
-        details = {"step": step, "where": where, "loss": str(loss.item())}
-        path.write_text(json.dumps(details, indent=2) + "\n", encoding="utf-8")
-        way_out = "try a lower --lr, --clip-norm or --amp none"
-        fail(DIVERGED, f"step {step}: {where} is not finite ({path}); {way_out}")

@@ -48,7 +48,7 @@ class Guard:
         self.scaled = scaler.is_enabled()  # then the scaler leaves steps out, and lowers its scale
         self.most = args.max_skips if self.scaled or args.on_nonfinite == "skip" else 0
         self.replay = args.replay_step
-        self.check: FiniteCheck | None = None
+        self.check = FiniteCheck(net, gradients=not self.scaled) if args.check_finite else None
         self.latest = torch.zeros(2, device=device)  # loss, norm of the gradients
         # left out: in all, in a row, the first of the row; whether the row is too long
         self.counts = torch.zeros(4, dtype=torch.int64, device=device)
@@ -72,7 +72,9 @@ class Guard:
             loss = sum_over_processes(loss.clone()) / world_size()
         self.latest = torch.stack((loss, grad_norm)).detach()
         if self.check is not None:
-            self.explain(step, loss)
+            where = self.check.first(loss)
+            if where or step in (self.again, self.replay):
+                self.explain(step, where)
         bad = ~self.latest.isfinite().all()
         skipped, row, first, over = self.counts.unbind()
         if self.device.type == "cpu" and not bad and not row and not over:
@@ -116,13 +118,12 @@ class Guard:
         return {"train/loss": loss, "train/grad_norm": norm, "train/skipped_steps": skipped}
 
     def look_at_layers(self) -> None:
-        torch.compiler.set_stance("force_eager")  # compiled code runs no hooks
-        self.check = FiniteCheck(self.net, gradients=not self.scaled)
+        if self.check is None:
+            torch.compiler.set_stance("force_eager")  # compiled code runs no hooks that come later
+            self.check = FiniteCheck(self.net, gradients=not self.scaled)
 
-    def explain(self, step: int, loss: Tensor) -> NoReturn:
+    def explain(self, step: int, where: str | None) -> NoReturn:
         """Say what was first to go wrong in this step, and end the run."""
-        assert self.check is not None
-        where = self.check.first(loss)
         numbers = dict(zip(("loss", "grad_norm"), map(str, self.latest.tolist()), strict=True))
         samples = self.loader.sample_ids(step)
         report = {"step": step, **numbers, "first": where, "samples": samples}
@@ -136,7 +137,7 @@ class Guard:
             path.write_text(text + "\n", encoding="utf-8")
         reason = f"{where} is not finite" if where else "not so when it was done again"
         reason = f"step {step}: loss {numbers['loss']}, {reason} ({path})"
-        if is_main_process():
+        if is_main_process() or step != self.again:  # which all processes do together
             fail(DIVERGED, f"{reason}; try a lower --lr or --clip-norm, or --on-nonfinite skip")
         raise Ending(DIVERGED, reason)
 

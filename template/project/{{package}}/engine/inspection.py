@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.amp import GradScaler
+from torch import nn
 from torch.optim import Optimizer
 
-from .debug import FiniteCheck, stop_if_not_finite
 from .errors import USAGE, fail
 from .graph import draw_network
 from .memory import memory_report
@@ -20,35 +18,26 @@ MEMORY_STEP = 3  # gradients and optimizer state exist by then
 
 
 class Inspection:
-    """--profile, --memory, --check-finite and --detect-anomaly; `step` once per optimizer step."""
+    """--profile, --memory and --detect-anomaly; `step` once per optimizer step."""
 
     def __init__(
         self,
         net: nn.Module,
         optimizer: Optimizer,
-        scaler: GradScaler,
         device: torch.device,
         folder: Path,
         args: Namespace,
     ) -> None:
         self._net, self._optimizer = bare(net), optimizer
-        self._device, self._folder = device, folder
-        self._check = self._profiler = None
-        if args.check_finite:
-            # a scaler meets infinite gradients as a matter of course, and skips their steps
-            self._check = FiniteCheck(self._net, gradients=not scaler.is_enabled())
+        self._device = device
+        self._profiler = None
         if args.profile and is_main_process():
             self._profiler = StepProfiler(args.profile, device, folder)
         self._steps_to_memory = MEMORY_STEP if args.memory and is_main_process() else 0
-        self._off = not (self._check or self._profiler or self._steps_to_memory)
         torch.autograd.set_detect_anomaly(args.detect_anomaly)
 
-    def step(self, step: int, loss: Tensor) -> None:
-        """Look; call it after backward and before the gradients are unscaled or clipped."""
-        if self._off:
-            return
-        if self._check is not None:
-            stop_if_not_finite(self._check, step, loss, self._folder)
+    def step(self) -> None:
+        """Look; call it while the gradients are there."""
         if self._profiler is not None:
             self._profiler.step()
         if self._steps_to_memory:
@@ -58,8 +47,6 @@ class Inspection:
 
     def close(self) -> None:
         """Finish what a short run left open."""
-        if self._check is not None:
-            self._check.close()
         if self._profiler is not None:
             self._profiler.close()
         if self._steps_to_memory:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
+from .debug import tensors
 from .errors import DATA, MEMORY, BadSampleError, fail
 from .runtime import mix, seed_everything
 
@@ -88,15 +88,6 @@ class Samples(Dataset):
         for tensor in tensors(batch):
             crc = zlib.crc32(tensor.cpu().flatten().view(torch.uint8).numpy().tobytes(), crc)
         return f"{crc:08x}"
-
-
-def tensors(batch: Any) -> Iterator[Tensor]:
-    """Yield the tensors of a batch, however nested."""
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, (dict, list, tuple)):
-        for value in batch.values() if isinstance(batch, dict) else batch:
-            yield from tensors(value)
 
 
 def shortened(samples: Any) -> str:

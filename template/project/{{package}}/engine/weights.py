@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -80,13 +81,9 @@ def refuse_difference(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) 
     for name in [*ours, *theirs]:
         here, there = ours.get(name, "missing"), theirs.get(name, "missing")
         if here != there:
-            line = f"{name} is {shortened(there)}, here it is {shortened(here)}"
+            there, here = (shorten(str(value), 80, placeholder=" ...") for value in (there, here))
+            line = f"{name} is {there}, here it is {here}"
             fail(MISMATCH, f"{path}: of another run or network; {line}")
-
-
-def shortened(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def refuse_non_finite(weights: dict[str, Tensor], step: int) -> None:
