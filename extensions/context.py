@@ -65,7 +65,9 @@ def wrong_choices(name: str, value: Any, question: Mapping[str, Any], answers: A
             value = None
     choices = question["choices"]
     if isinstance(choices, str):
-        choices = json.loads(features.block_choices(answers))
+        choices = json.loads(
+            features.TASK_CHOICES if name == "task" else features.block_choices(answers)
+        )
     if isinstance(choices, list):
         choices = dict.fromkeys(choices)
     reasons = {}  # of each choice, why it can not be chosen; empty when it can

@@ -16,6 +16,7 @@ from jinja2.ext import Extension
 class Task(NamedTuple):
     """What only this task needs."""
 
+    label: str  # of the choice
     description: str
     model_name: str
     model_class: str
@@ -34,13 +35,18 @@ class Block(NamedTuple):
 
 TASKS = {
     "image_classification": Task(
+        label="one label per image, with a residual network",
         description="Image classification with a residual network",
         model_name="resnet",
         model_class="ResNet",
-        blocks=("residual", "standardize", "cross_entropy", "accuracy", "initialize"),
+        blocks=(
+            *("residual", "standardize", "cross_entropy", "accuracy", "initialize"),
+            *("folders", "images", "predictions"),
+        ),
         dependencies=("pillow>=11",),
     ),
     "language_modeling": Task(
+        label="the next token of a text, with a transformer",
         description="Language modeling with a decoder-only transformer",
         model_name="gpt",
         model_class="GPT",
@@ -48,6 +54,8 @@ TASKS = {
         extras={"tiktoken": ("tiktoken>=0.12",)},
     ),
 }
+
+TASK_CHOICES = json.dumps({f"{name}: {row.label}": name for name, row in TASKS.items()})
 
 BLOCKS = {
     "residual": Block("layers/residual.py", "two convolutions and a shortcut"),
@@ -61,6 +69,9 @@ BLOCKS = {
     "next_token": Block("ops/next_token.py", "perplexity and accuracy of the next token"),
     "rotary": Block("ops/rotary.py", "position as an angle"),
     "initialize": Block("ops/initialize.py", "weights to start from"),
+    "folders": Block("readers/folders.py", "files in folders and in class folders"),
+    "images": Block("readers/images.py", "image files, cut to a square"),
+    "predictions": Block("readers/predictions.py", "predictions as a table"),
 }
 
 LOGGERS = {
@@ -120,6 +131,8 @@ def left_out(answers: Mapping[str, Any]) -> list[str]:
         paths += [f"/{package}/engine/loggers/{name}.py", f"/tests/engine/test_{name}.py"]
     if not {*answers["logger"]} - {"csv"}:
         paths.append(f"/{package}/engine/loggers")
+    if not any(BLOCKS[name].path.startswith("readers/") for name in blocks):
+        paths.append(f"/{package}/readers")
     for name in BLOCKS.keys() - blocks:
         paths += [f"/{package}/{BLOCKS[name].path}", f"/tests/test_{name}.py"]
     return sorted(paths)
@@ -133,6 +146,7 @@ def block_choices(answers: Mapping[str, Any]) -> str:
         {
             f"{name}: {block.label}": {"value": name, "validator": reason if name in used else ""}
             for name, block in BLOCKS.items()
+            if not block.path.startswith("readers/")  # which belong to a task's data
         }
     )
 
@@ -152,9 +166,10 @@ def owned(answers: Mapping[str, Any], before: str = "") -> list[str]:
         *("/README.md", "/CHANGELOG.md", "/LICENSE"),
         *(() if "\nnotebook: false\n" in before else ("/notebooks",)),
         *(f"/{package}/{name}.py" for name in (model, "data")),
-        *(f"/{package}/{name}/__init__.py" for name in ("layers", "losses", "ops")),
+        *(f"/{package}/{name}/__init__.py" for name in ("layers", "losses", "ops", "readers")),
         *(f"/{package}/{BLOCKS[name].path}" for name in blocks),
         *(f"/tests/test_{name}.py" for name in ("model", "data", *blocks)),
+        "/tests/small.py",
     ]
 
 
@@ -203,6 +218,7 @@ class Features(Extension):
         super().__init__(environment)
         values: dict[str, Any] = {
             "tasks": TASKS,
+            "task_choices": TASK_CHOICES,
             "catalogue": BLOCKS,
             "torch_builds": TORCH_BUILDS,
         }

@@ -9,7 +9,6 @@ import csv
 import json
 import mmap
 import os
-import random
 import runpy
 import select
 import shutil
@@ -27,7 +26,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -161,7 +159,8 @@ class Project:
 
     def __init__(self, folder: Path, task: str) -> None:
         self.folder, self.task = folder, task
-        self.small = small(task)
+        self.random = small(task)["random"]
+        self.made_up = runpy.run_path(str(folder / "tests" / "small.py"))
         self.numbers = count()
         surroundings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self.server = subprocess.Popen(
@@ -199,7 +198,7 @@ class Project:
         **env: str,
     ) -> Process:
         """Begin train.py with the task's small flags in a folder; `method` starts its workers."""
-        command = ("train.py", *self.small["flags"], *FLAGS, *flags)
+        command = ("train.py", *self.made_up["FLAGS"], *FLAGS, *flags)
         return self.run(place, *command, faults=faults, method=method, env=env)
 
     def run(self, place: Path, *command: str, **how: Any) -> Process:
@@ -212,28 +211,20 @@ class Project:
         request |= {"faults": (), "method": "", "env": {}} | how
         return Process(self, self.ask(request)["pid"], outputs)
 
+    def make_data(self, place: Path) -> Path:
+        """Write the made-up data on which a run of the task takes a second."""
+        place.mkdir(exist_ok=True)
+        self.made_up["make_data"](place)
+        return place
+
     def train(self, place: Path, *flags: str, **options: Any) -> Done:
         return self.start(place, *flags, **options).wait()
 
 
 def small(task: str) -> dict[str, Any]:
-    """Return the flags and the size of the network with which a run of the task takes a second."""
+    """Return the size of the network with which a run takes a second, and flags that need noise."""
     path = ROOT / "template/tasks" / task / "example.toml"
     return tomllib.loads(path.read_text(encoding="utf-8"))["small"]
-
-
-def make_data(place: Path) -> Path:
-    """Write data for every task: two folders of images, a text; no batch size divides them."""
-    noise = random.Random(1)
-    for name, number, colour in (("cat", 13, "navy"), ("dog", 15, "gold")):
-        (place / "images" / name).mkdir(parents=True)
-        for index in range(number):
-            image = Image.frombytes("RGB", (16, 16), noise.randbytes(16 * 16 * 3))
-            plain = Image.new("RGB", (16, 16), colour)
-            Image.blend(image, plain, 0.5).save(place / "images" / name / f"{index}.png")
-    lines = [f"def add_{n}(a, b):\n    return a + {n * n} * b\n\n\n" for n in range(10)]
-    (place / "text.txt").write_text("".join(lines), encoding="utf-8")
-    return place
 
 
 def render(folder: Path, template: Path, task: str) -> Path:

@@ -39,7 +39,7 @@ class Whole(NamedTuple):
 
 
 def train_whole(project: Project, place: Path) -> Whole:
-    done = project.train(place, *FLAGS, *project.small["random"], "--run-dir", "whole")
+    done = project.train(place, *FLAGS, *project.random, "--run-dir", "whole")
     assert done.code == 0, done.err
     return Whole(result(place / "whole"), done.seconds)
 
@@ -59,7 +59,7 @@ def kill_and_resume(
     planned = list(first)
     phases: list[str] = []
     last = place / run / "checkpoints" / "step-9.json"
-    flags = (*FLAGS, *project.small["random"], "--run-dir", run, "--resume", "auto")
+    flags = (*FLAGS, *project.random, "--run-dir", run, "--resume", "auto")
     while True:
         free = ("--workers", chance.choice("0012"), "--save-every", chance.choice("1124"))
         point = chance.choice(list(CALLS))
@@ -125,10 +125,10 @@ def main() -> None:
         for task in tasks:
             folder = forked.render(Path(name) / task, template, task)
             sys.path.insert(1, str(folder))  # the engine is the same for all tasks
-            place = forked.make_data(Path(name) / f"{task}-runs")
             phases: list[str] = []
             runs = 0
             with Project(folder, task) as project:
+                place = project.make_data(Path(name) / f"{task}-runs")
                 whole = train_whole(project, place)
                 while len(phases) * len(tasks) < args.kills:
                     phases += kill_and_resume(project, place, f"run-{runs}", whole, chance)

@@ -103,7 +103,7 @@ def project(request: pytest.FixtureRequest, fork: Fork) -> forked.Project:
     indirect=["project"],
 )
 def test_bad_data_is_one_line(project: forked.Project, bad: Bad, tmp_path: Path) -> None:
-    bad.spoil(forked.make_data(tmp_path))
+    bad.spoil(project.make_data(tmp_path))
     done = project.train(tmp_path, "--max-steps", "3", "--run-dir", "run", *bad.flags)
     assert done.err.count("\n") == 1, done.err
     assert bad.says in done.err
@@ -111,7 +111,7 @@ def test_bad_data_is_one_line(project: forked.Project, bad: Bad, tmp_path: Path)
 
 
 def test_bad_samples_can_be_left_out(project: forked.Project, tmp_path: Path) -> None:
-    place = forked.make_data(tmp_path)
+    place = project.make_data(tmp_path)
     torn(place)
     (place / "bad.txt").write_bytes(b"\xff" * 99)
     flags = ["--skip-bad-samples", "--max-steps", "2"]
@@ -119,7 +119,7 @@ def test_bad_samples_can_be_left_out(project: forked.Project, tmp_path: Path) ->
         flags += ["--data", "text.txt", "bad.txt"]
     done = project.train(place, *flags, "--run-dir", "run")
     assert done.code == 0, done.err
-    counted = {IMAGES: "1 of 13 images left out", TEXT: "1 of 2 texts left out"}
+    counted = {IMAGES: "1 of 13 files left out", TEXT: "1 of 2 texts left out"}
     assert done.out.count(counted[project.task]) == 1
 
 
@@ -127,7 +127,7 @@ def test_bad_samples_can_be_left_out(project: forked.Project, tmp_path: Path) ->
 def test_a_worker_that_is_killed_leaves_a_run_that_resumes(
     project: forked.Project, tmp_path: Path
 ) -> None:
-    place = forked.make_data(tmp_path)
+    place = project.make_data(tmp_path)
     flags = ("--max-steps", "400", "--workers", "2", "--save-every", "1", "--run-dir", "run")
     run = project.start(place, *flags)
     main = run.pid

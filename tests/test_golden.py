@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import forked
 from conftest import ROOT, Fork
 from extensions.features import TASKS
 from forked import PACKAGE, Project
@@ -53,7 +52,7 @@ def project(request: pytest.FixtureRequest, fork: Fork) -> Project:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_first_losses_are_what_they_were(project: Project, tmp_path: Path) -> None:
-    place = forked.make_data(tmp_path)
+    place = project.make_data(tmp_path)
     golden = json.loads((GOLDEN / f"{project.task}.json").read_text())
     found = make.trace(project, place, "run")
     assert found.keys() == golden.keys()

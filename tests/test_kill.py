@@ -35,7 +35,7 @@ class Suite(NamedTuple):
     whole: kill.Whole
 
     def start(self, run: str | Path, *flags: str, **options: Any) -> forked.Process:
-        always = (*kill.FLAGS, "--save-every", "1", *self.project.small["random"])
+        always = (*kill.FLAGS, "--save-every", "1", *self.project.random)
         command = (*always, "--run-dir", str(run), "--resume", "auto", *flags)
         return self.project.start(self.place, *command, **options)
 
@@ -51,7 +51,7 @@ def suite(
     request: pytest.FixtureRequest, fork: Fork, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Suite]:
     project = fork(request.param)
-    place = forked.make_data(tmp_path_factory.mktemp(project.task))
+    place = project.make_data(tmp_path_factory.mktemp(project.task))
     sys.path.append(str(project.folder))
     yield Suite(project, place, kill.train_whole(project, place))
     sys.path.remove(str(project.folder))
@@ -143,7 +143,7 @@ def test_run_whose_folder_is_deleted_goes_on_and_keeps_what_comes(suite: Suite) 
 
 
 def test_run_that_changes_folder_writes_where_it_began(suite: Suite) -> None:
-    small = suite.project.small["flags"]
+    small = suite.project.made_up["FLAGS"]
     places = (suite.place / word for word in small)
     flags = [str(path) if path.exists() else word for path, word in zip(places, small, strict=True)]
     done = suite.train("moved", *flags, faults=[Fault("step", 3, "leave")])

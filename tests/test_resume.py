@@ -45,8 +45,8 @@ def suite(
     request: pytest.FixtureRequest, fork: Fork, tmp_path_factory: pytest.TempPathFactory
 ) -> Suite:
     project = fork(request.param)
-    place = forked.make_data(tmp_path_factory.mktemp(project.task))
-    flags = (*FLAGS, *project.small["random"])
+    place = project.make_data(tmp_path_factory.mktemp(project.task))
+    flags = (*FLAGS, *project.random)
     done = project.train(place, *flags, "--run-dir", "whole")
     assert done.code == 0, done.err
     return Suite(project, place, flags, result(place / "whole"), score_lines(done.out))
@@ -186,7 +186,7 @@ def test_signal_to_one_of_two_processes_stops_both(suite: Suite) -> None:
 def test_signal_to_torchrun_stops_and_saves(suite: Suite) -> None:
     if suite.project.task != next(iter(TASKS)):
         pytest.skip("once is enough")
-    script, flags = suite.project.folder / "train.py", suite.project.small["flags"]
+    script, flags = suite.project.folder / "train.py", suite.project.made_up["FLAGS"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     several = ["--max-steps", "40", "--save-every", "5", "--eval-every", "20", *forked.FLAGS]
 
@@ -255,9 +255,9 @@ def test_loggers_of_a_resumed_run_hold_each_number_once_and_the_same(
     render: Render, tmp_path: Path
 ) -> None:
     task = next(iter(TASKS))
-    place = forked.make_data(tmp_path)
     loggers = ["tensorboard", "wandb", "mlflow", "csv"]
     with Project(render(task=task, package=PACKAGE, logger=loggers), task) as project:
+        place = project.make_data(tmp_path)
         for run, faults in {"whole": [], "stopped": [Fault("step", 5, "SIGTERM")]}.items():
             done = project.train(place, *FLAGS, "--run-dir", run, *AGAIN, faults=faults)
             assert (done.code, done.left) == (75 if faults else 0, []), done.err

@@ -134,21 +134,22 @@ def any_process(flag: bool) -> bool:
     return flag if world_size() == 1 else bool(sum_over_processes(torch.tensor(int(flag))))
 
 
+def gather(value: T) -> list[T]:
+    """Return the values of all processes, on every process."""
+    values = [value] * world_size()
+    if world_size() > 1:
+        distributed.all_gather_object(values, value)
+    return values
+
+
 def share(value: T) -> T:
     """Return the main process's value on every process."""
-    if world_size() == 1:
-        return value
-    box = [value]
-    distributed.broadcast_object_list(box)
-    return box[0]
+    return gather(value)[0]
 
 
 def agree(fields: dict[str, Any]) -> None:
     """End the run on all processes if a field's value, as text, is not the same on each."""
-    if world_size() == 1:
-        return
-    texts: list[Any] = [None] * world_size()
-    distributed.all_gather_object(texts, {name: str(value) for name, value in fields.items()})
+    texts = gather({name: str(value) for name, value in fields.items()})
     for name in {name: None for fields in texts for name in fields}:
         values = [fields.get(name, "nothing") for fields in texts]
         if len({*values}) > 1:

@@ -41,6 +41,10 @@ def any_process(flag: bool) -> bool:
     return flag
 
 
+def gather(value: T) -> list[T]:
+    return [value]
+
+
 def share(value: T) -> T:
     return value
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import runpy
 import shutil
 import struct
 import sys
@@ -65,8 +66,9 @@ def script(
     task = request.param
     package = f"fuzzed_{task}"[:24]
     folder = render(task=task, package=package, parallel="ddp")
-    data = forked.make_data(tmp_path_factory.mktemp("data"))
-    flags = forked.small(task)["flags"]
+    made_up = runpy.run_path(str(folder / "tests" / "small.py"))
+    data, flags = tmp_path_factory.mktemp("data"), made_up["FLAGS"]
+    made_up["make_data"](data)
     named = [data / word for word in flags if (data / word).exists()]
     files = sorted(p for path in named for p in (path, *path.rglob("*")) if p.is_file())
     with pytest.MonkeyPatch.context() as patch:

@@ -97,7 +97,7 @@ def make_checkpoint(path: Path) -> None:
 def trace(project: Project, place: Path, run: str, *flags: str) -> dict[str, list[float]]:
     """Return the losses of the first steps and the scores after them."""
     several = ("--accumulate", "2", "--max-steps", str(STEPS), "--ema", "0.5")
-    done = project.train(place, *several, *project.small["random"], "--run-dir", run, *flags)
+    done = project.train(place, *several, *project.random, "--run-dir", run, *flags)
     assert done.code == 0, done.err
     found: dict[str, list[float]] = {}
     with (place / run / "metrics.csv").open(encoding="utf-8", newline="") as file:
@@ -116,7 +116,7 @@ def main() -> None:
             path = HERE / f"{task}.json"
             if not path.exists():
                 with Project(folder, task) as project:
-                    place = forked.make_data(Path(name) / f"{task}-data")
+                    place = project.make_data(Path(name) / f"{task}-data")
                     path.write_text(json.dumps(trace(project, place, "run"), indent=1) + "\n")
         sys.path.insert(0, str(folder))
         path = HERE / f"format-{import_module(f'{PACKAGE}.engine.storage').FORMAT}.pt"

@@ -9,7 +9,7 @@ from torch import nn
 from .errors import DIVERGED, fail
 from .loader import Loader
 from .prefetch import prefetch
-from .processes import bare, sum_over_processes
+from .processes import bare, gather, sum_over_processes
 from .runtime import Precision, widest_float
 
 
@@ -33,6 +33,9 @@ def evaluate(
             metric.update(outputs, targets)
         loss_sum, count = sum_over_processes(sums).tolist()
         metric.counters = sum_over_processes(metric.counters)
+        if hasattr(metric, "records"):  # of a metric that has to see all samples at once
+            records = gather([rows.cpu() for rows in metric.records])
+            metric.records = [rows for process in records for rows in process]
     net.train(was_training)
     if math.isnan(loss_sum):
         fail(DIVERGED, "the test loss is NaN, so a weight or a test sample is; try a lower --lr")

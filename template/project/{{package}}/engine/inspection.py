@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +9,9 @@ from torch.optim import Optimizer
 
 from .errors import USAGE, fail
 from .graph import draw_network
+from .loader import Loader
 from .memory import memory_report
+from .prefetch import move
 from .processes import bare, is_main_process
 from .profile import StepProfiler
 
@@ -54,12 +55,15 @@ class Inspection:
 
 
 def describe(
-    net: nn.Module, inputs: Any, folder: Path, *, summary: bool = False, graph: bool = False
+    net: nn.Module, loader: Loader, device: torch.device, folder: Path, args: Namespace
 ) -> None:
-    """Print a table of the layers, draw them into graph.svg; `inputs` is any small batch."""
+    """Print a table of the layers for --summary, draw them into graph.svg for --graph."""
+    if not (args.summary or args.graph):
+        return
+    inputs, _ = move(next(iter(loader)), device)
     if not is_main_process():
         return
-    if summary:
+    if args.summary:
         try:
             import torchinfo
         except ImportError:
@@ -73,7 +77,7 @@ def describe(
             verbose=0,
         )
         print(table)
-    if graph:
+    if args.graph:
         path = folder / "graph.svg"
         path.write_text(draw_network(bare(net), inputs), encoding="utf-8")
         print(f"graph: {path}")

@@ -1,0 +1,1 @@
+"""Files of the field: how they are found, read and written."""
