@@ -7,6 +7,7 @@ test `tests/test_<block>.py` and a row in BLOCKS.
 import json
 import re
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from jinja2 import Environment
@@ -20,7 +21,7 @@ class Task(NamedTuple):
     description: str
     model_name: str
     model_class: str
-    blocks: tuple[str, ...]
+    blocks: tuple[str, ...]  # what its files import
     dependencies: tuple[str, ...] = ()
     extras: Mapping[str, tuple[str, ...]] = {}
 
@@ -31,6 +32,12 @@ class Block(NamedTuple):
     path: str
     label: str
     needs: tuple[str, ...] = ()  # blocks that it imports
+    task_s_own: bool = False
+
+    @property
+    def offered(self) -> bool:
+        """Whether other tasks may ask for it; how files are read belongs to a task."""
+        return not self.task_s_own and not self.path.startswith("readers/")
 
 
 TASKS = {
@@ -45,6 +52,85 @@ TASKS = {
         ),
         dependencies=("pillow>=11",),
     ),
+    "semantic_segmentation": Task(
+        label="one class per pixel, with a U-Net",
+        description="Semantic segmentation with a U-Net of residual blocks",
+        model_name="unet",
+        model_class="UNet",
+        blocks=(
+            *("residual", "standardize", "dice", "confusion", "initialize"),
+            *("folders", "images"),
+        ),
+        dependencies=("pillow>=11",),
+    ),
+    "object_detection": Task(
+        label="boxes around things, with a pyramid of places",
+        description="Object detection without anchors",
+        model_name="detector",
+        model_class="Detector",
+        blocks=(
+            *("residual", "pyramid", "standardize", "detection", "average_precision"),
+            *("detections", "initialize", "folders", "images", "coco", "predictions"),
+        ),
+        dependencies=("pillow>=11",),
+    ),
+    "text_classification": Task(
+        label="one class per text, with a transformer encoder",
+        description="Text classification with a transformer encoder",
+        model_name="text_encoder",
+        model_class="TextEncoder",
+        blocks=(
+            *("encoder_block", "cross_entropy", "f1", "rotary", "initialize"),
+            *("tables", "predictions"),
+        ),
+        extras={"tokenizers": ("tokenizers>=0.22",)},
+    ),
+    "image_generation": Task(
+        label="new images out of noise, with a network and its critic (GAN)",
+        description="A generative adversarial network",
+        model_name="generator",
+        model_class="Generator",
+        blocks=(
+            *("adaptive_norm", "image_attention", "up_residual", "down_residual", "spectral_norm"),
+            *("standardize", "adversarial", "gradient_penalty", "random_frechet"),
+            *("folders", "images", "pictures"),
+        ),
+        dependencies=("pillow>=11",),
+    ),
+    "diffusion": Task(
+        label="new images out of noise, with a U-Net that takes it away",
+        description="A diffusion model with a small U-Net",
+        model_name="denoiser",
+        model_class="Denoiser",
+        blocks=(
+            *("image_attention", "level_embedding", "modulated_residual", "noise_error"),
+            *("noise_bands", "noise_level", "random_frechet", "folders", "images", "pictures"),
+        ),
+        dependencies=("pillow>=11",),
+    ),
+    "time_series": Task(
+        label="what comes next in a series and how sure that is, with a patch transformer",
+        description="Forecasts of time series as quantiles, with a patch transformer",
+        model_name="patch_transformer",
+        model_class="PatchTransformer",
+        blocks=(
+            *("encoder_block", "quantile", "forecast_scores", "initialize", "rotary"),
+            *("window_scale", "images", "plots", "predictions", "tables"),
+        ),
+        dependencies=("pillow>=11",),
+    ),
+    "image_to_image": Task(
+        label="a sharper or cleaner image, with residual blocks and sub-pixel upsampling",
+        description="Super-resolution and denoising with a residual network",
+        model_name="edsr",
+        model_class="EDSR",
+        blocks=(
+            *("standardize", "perceptual", "restoration", "fidelity", "total_variation"),
+            *("initialize", "folders", "images", "vgg"),
+        ),
+        dependencies=("pillow>=11",),
+        extras={"perceptual": ("torchvision>=0.26",)},
+    ),
     "language_modeling": Task(
         label="the next token of a text, with a transformer",
         description="Language modeling with a decoder-only transformer",
@@ -52,6 +138,35 @@ TASKS = {
         model_class="GPT",
         blocks=("attention", "feed_forward", "cross_entropy", "next_token", "rotary", "initialize"),
         extras={"tiktoken": ("tiktoken>=0.12",)},
+    ),
+    "tabular": Task(
+        label="a number or a class for each row of a table, with a residual MLP",
+        description="A target of tables, with a residual MLP",
+        model_name="tabular_mlp",
+        model_class="TabularMLP",
+        blocks=(
+            *("columns", "residual_mlp", "cross_entropy", "squared_error", "auroc"),
+            *("regression_scores", "folders", "parquet", "predictions", "tables"),
+        ),
+        extras={"parquet": ("pyarrow>=21",)},
+    ),
+    "audio_classification": Task(
+        label="one label per sound, with convolutions over its spectrogram",
+        description="Audio classification with a residual network over spectrograms",
+        model_name="audio_resnet",
+        model_class="AudioResNet",
+        blocks=(
+            *("log_mel", "residual", "cross_entropy", "accuracy", "initialize"),
+            *("folders", "images", "predictions", "wav"),
+        ),
+        dependencies=("pillow>=11",),
+    ),
+    "custom": Task(
+        label="what you fill in: data, network, loss and metric",
+        description="A network of my own",
+        model_name="network",
+        model_class="Network",
+        blocks=("loss", "metric", "predictions"),
     ),
 }
 
@@ -63,14 +178,101 @@ BLOCKS = {
     "attention": Block(
         "layers/attention.py", "causal self-attention over several heads", needs=("rotary",)
     ),
+    "masked_attention": Block(
+        "layers/masked_attention.py", "self-attention that leaves padding out", needs=("rotary",)
+    ),
+    "encoder_block": Block(
+        "layers/encoder_block.py",
+        "a transformer's step that reads both ways",
+        needs=("feed_forward", "masked_attention"),
+    ),
     "feed_forward": Block("layers/feed_forward.py", "the transformer's two linear layers"),
     "cross_entropy": Block("losses/cross_entropy.py", "cross entropy that counts its elements"),
     "accuracy": Block("ops/accuracy.py", "share of samples that are right"),
+    "dice": Block(
+        "losses/dice.py", "cross entropy and overlap of the classes of pixels", needs=("one_hot",)
+    ),
+    "confusion": Block("ops/confusion.py", "mean IoU and accuracy of the classes of pixels"),
+    "pyramid": Block("layers/pyramid.py", "maps of several sizes that know of each other"),
+    "boxes": Block("ops/boxes.py", "how far boxes overlap, and which of them to keep"),
+    "focal": Block("ops/focal.py", "a cross entropy that easy examples hardly take part in"),
+    "detections": Block("ops/detections.py", "a few boxes an image", needs=("boxes",)),
+    "detection": Block(
+        "losses/detection.py", "focal, GIoU and centre-ness loss", needs=("boxes", "focal")
+    ),
+    "average_precision": Block(
+        "ops/average_precision.py", "COCO's average precision", needs=("boxes", "detections")
+    ),
+    "f1": Block("ops/f1.py", "accuracy and F1 of the classes of samples"),
+    "image_attention": Block("layers/image_attention.py", "places that look at all places"),
+    "spectral_norm": Block(
+        "layers/spectral_norm.py", "weights that stretch nothing by more than 1"
+    ),
+    "adaptive_norm": Block("layers/adaptive_norm.py", "adaptive instance normalisation"),
+    "up_residual": Block(
+        "layers/up_residual.py", "a residual block that enlarges", needs=("adaptive_norm",)
+    ),
+    "down_residual": Block(
+        "layers/down_residual.py", "a residual block that halves", needs=("spectral_norm",)
+    ),
+    "adversarial": Block(
+        "losses/adversarial.py",
+        "relativistic, vanilla, least-squares, hinge and Wasserstein losses of a GAN",
+    ),
+    "gradient_penalty": Block("losses/gradient_penalty.py", "slopes of 1 for a critic"),
+    "level_embedding": Block("layers/level_embedding.py", "a number as waves"),
+    "modulated_residual": Block(
+        "layers/modulated_residual.py", "a residual block that an embedding steers"
+    ),
+    "noise_error": Block(
+        "losses/noise_error.py", "square error of the noise that was found", needs=("noise_level",)
+    ),
+    "noise_bands": Block("ops/noise_bands.py", "square error by level of the noise"),
+    "noise_level": Block("ops/noise_level.py", "shares of image and noise at a level"),
+    "random_frechet": Block(
+        "ops/random_frechet.py", "distance of drawn from real images, by random features"
+    ),
+    "quantile": Block("losses/quantile.py", "how far quantiles are from where they belong"),
+    "forecast_scores": Block("ops/forecast_scores.py", "MASE, and coverage of the intervals"),
+    "columns": Block("layers/columns.py", "numbers and categories of a table as features"),
+    "residual_mlp": Block(
+        "layers/residual_mlp.py", "two linear layers and a shortcut", needs=("feed_forward",)
+    ),
+    "squared_error": Block("losses/squared_error.py", "mean squared error"),
+    "auroc": Block("ops/auroc.py", "accuracy, and area under the ROC curve"),
+    "regression_scores": Block("ops/regression_scores.py", "RMSE and R2 in the target's unit"),
+    "log_mel": Block(
+        "layers/log_mel.py", "sound as a spectrogram in mel bands", needs=("mel_filters",)
+    ),
+    "mel_filters": Block("ops/mel_filters.py", "frequencies to mel bands"),
+    "window_scale": Block("ops/window_scale.py", "windows of series, brought to one scale"),
+    "perceptual": Block("losses/perceptual.py", "distance in the features of a pretrained network"),
+    "restoration": Block(
+        "losses/restoration.py",
+        "absolute error, total variation and perceptual loss",
+        needs=("total_variation",),
+    ),
+    "fidelity": Block("ops/fidelity.py", "PSNR and SSIM"),
+    "total_variation": Block("ops/total_variation.py", "how uneven images are"),
     "next_token": Block("ops/next_token.py", "perplexity and accuracy of the next token"),
     "rotary": Block("ops/rotary.py", "position as an angle"),
     "initialize": Block("ops/initialize.py", "weights to start from"),
+    "one_hot": Block("ops/one_hot.py", "class numbers as ones and zeros"),
+    "loss": Block("losses/loss.py", "your loss", task_s_own=True),
+    "metric": Block("ops/metric.py", "your metric", task_s_own=True),
     "folders": Block("readers/folders.py", "files in folders and in class folders"),
     "images": Block("readers/images.py", "image files, cut to a square"),
+    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders",)),
+    "tables": Block("readers/tables.py", "rows of CSV and JSONL files"),
+    "parquet": Block("readers/parquet.py", "rows of Parquet files", needs=("tables",)),
+    "pictures": Block(
+        "readers/pictures.py",
+        "images without labels, read, drawn, written",
+        needs=("folders", "images"),
+    ),
+    "plots": Block("readers/plots.py", "forecasts as pictures", needs=("images",)),
+    "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
+    "wav": Block("readers/wav.py", "WAV files, without a codec"),
     "predictions": Block("readers/predictions.py", "predictions as a table"),
 }
 
@@ -102,7 +304,7 @@ class TorchBuild(NamedTuple):
 
     folder: str
     marker: str
-    packages: tuple[str, ...] = ("torch",)
+    packages: tuple[str, ...] = ("torch", "torchvision")
 
 
 LINUX = "sys_platform == 'linux'"
@@ -113,19 +315,30 @@ TORCH_BUILDS = {
     "cu12x": TorchBuild("cu126", LINUX_AND_WINDOWS),
     "cu13x": TorchBuild("cu130", LINUX_AND_WINDOWS),
     # torch asks for this Triton, which no other index has
-    "rocm": TorchBuild("rocm7.2", LINUX, ("torch", "triton-rocm")),
+    "rocm": TorchBuild("rocm7.2", LINUX, ("torch", "torchvision", "triton-rocm")),
 }
 
 
 def with_needs(blocks: Iterable[str]) -> set[str]:
-    """These blocks and those that they import."""
-    return {needed for name in blocks for needed in (name, *BLOCKS[name].needs)}
+    """These blocks, those that they import, and so on."""
+    found: set[str] = set()
+    left = [*blocks]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += BLOCKS[name].needs
+    return found
+
+
+def blocks_of(task: str) -> set[str]:
+    return with_needs(TASKS[task].blocks)
 
 
 def left_out(answers: Mapping[str, Any]) -> list[str]:
     """The paths of the template that these answers leave out of a project."""
     package = answers["package"]
-    blocks = {*TASKS[answers["task"]].blocks, *with_needs(answers["blocks"])}
+    blocks = blocks_of(answers["task"]) | with_needs(answers["blocks"])
     paths = [path for name in OPTIONS if not answers[name] for path in OPTIONS[name].files]
     for name in LOGGERS.keys() - {"csv", *answers["logger"]}:
         paths += [f"/{package}/engine/loggers/{name}.py", f"/tests/engine/test_{name}.py"]
@@ -140,13 +353,13 @@ def left_out(answers: Mapping[str, Any]) -> list[str]:
 
 def block_choices(answers: Mapping[str, Any]) -> str:
     """The catalogue as the choices of a question, in YAML."""
-    used = TASKS[answers["task"]].blocks
+    used = blocks_of(answers["task"])
     reason = "the task uses it already"
     return json.dumps(
         {
             f"{name}: {block.label}": {"value": name, "validator": reason if name in used else ""}
             for name, block in BLOCKS.items()
-            if not block.path.startswith("readers/")  # which belong to a task's data
+            if block.offered
         }
     )
 
@@ -159,7 +372,7 @@ def owned(answers: Mapping[str, Any], before: str = "") -> list[str]:
     """
     package, model = answers["package"], answers["model_name"]
     there = with_needs(name for name in BLOCKS if f"\n- {name}\n" in before)
-    there |= {*TASKS[answers["task"]].blocks}
+    there |= blocks_of(answers["task"])
     new = with_needs(answers["blocks"]) - there if before else set()
     blocks = [name for name in BLOCKS if name not in new]
     return [
@@ -203,7 +416,8 @@ def torch_sources(answers: Mapping[str, Any]) -> str:
     build = TORCH_BUILDS.get(answers["torch_source"])
     if build is None:
         return ""
-    needed = [re.split("[>;]", requirement)[0] for requirement in dependencies(answers)]
+    asked = [*dependencies(answers), *chain(*extras(answers).values())]
+    needed = [re.split("[>;]", requirement)[0] for requirement in asked]
     return "\n".join(
         f'{name} = {{ index = "pytorch", marker = "{build.marker}" }}'
         for name in build.packages

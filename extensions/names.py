@@ -10,6 +10,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Set
+from pathlib import Path
 
 from jinja2 import Environment
 from jinja2.ext import Extension
@@ -23,21 +24,31 @@ TAKEN_PACKAGES = {
     *sys.stdlib_module_names,
     *WINDOWS,
     *("torch", "torchvision", "torchinfo", "numpy", "pil", "tqdm", "tiktoken", "safetensors"),
+    *("tokenizers", "pyarrow"),
     *("tensorboard", "wandb", "mlflow", "onnx", "onnxscript", "onnxruntime", "pytest", "ruff"),
-    *("train", "evaluate", "predict", "export", "test", "tests", "data", "src", "runs"),
-    *("notebooks", "slurm", "docs", "dist", "build"),
+    *("train", "evaluate", "predict", "export", "test", "tests", "small", "data", "src"),
+    *("notebooks", "slurm", "docs", "dist", "build", "runs"),
 }
-TAKEN_MODULES = {*WINDOWS, "data", "doctor", "engine", "layers", "losses", "ops"}
-# beside the model's class, in its file or in a script
-TAKEN_CLASSES = {
-    *dir(builtins),
-    *"""
-    Accuracy Any Average Best BooleanOptionalAction Callable CausalAttention Checkpoints
-    CrossEntropy DATA DEVICE Dataset Dim FORMATS FeedForward Guard ImageFiles Inspection Iterator
-    Loader MEAN MISMATCH MLflow Namespace NextToken OUTPUT Path Precision Progress Residual Run
-    SEED STD Standardize StopRequest Tensor TensorBoard TransformerBlock USAGE WandB Writer
-    """.split(),
-}
+TAKEN_MODULES = {*WINDOWS, "data", "doctor", "engine", "layers", "losses", "ops", "readers"}
+# what a module's top level binds, in a file that names the model's class
+BOUND = re.compile(
+    r"^(?:from .+ import (\([^)]*\)|.+)|import .+ as (\w+)|class (\w+)|([A-Z]\w*)(?:: .*)? = )",
+    re.M,
+)
+WITH_THE_CLASS = ("model", "train", "evaluate", "predict", "export", "test_model")
+
+
+def bound_names() -> set[str]:
+    """Return what no model's class may be called, as one of its files has another use for it."""
+    template = Path(__file__).parent.parent / "template"
+    paths = [*template.glob("scripts/*.py.jinja")]
+    for name in WITH_THE_CLASS:
+        paths += template.glob(f"tasks/*/{name}.py.jinja")
+    found = (BOUND.findall(path.read_text(encoding="utf-8")) for path in paths)
+    return {name for rows in found for row in rows for name in re.findall(r"\w+", " ".join(row))}
+
+
+TAKEN_CLASSES = {*dir(builtins), *bound_names()}
 
 
 def module_name(text: str, otherwise: str, taken: Set[str], ending: str) -> str:
@@ -166,20 +177,24 @@ def markdown(text: str) -> str:
 
 
 def sort_imports(text: str) -> str:
-    """Import statements as ruff sorts and formats them, whatever the project's names are."""
+    """Import statements as ruff sorts, joins and formats them, whatever the project's names are."""
     statement = r"import (\S+)\n|from (\S+) import (\([\w,\s]*\)|[\w, ]*)\n"
     if re.sub(statement, "", text) or " as " in text:
         raise ValueError(f"only plain import statements can be sorted:\n{text}")
     found = re.findall(statement, text)
     plain = sorted(f"import {module}\n" for module, _, _ in found if module)
-    return "".join(plain + [import_from(*names) for _, *names in sorted(found) if names[0]])
+    members: dict[str, str] = {}  # of a module that several statements name, together
+    for _, module, names in found:
+        if module:
+            members[module] = f"{members[module]}, {names}" if module in members else names
+    return "".join(plain + [import_from(*item) for item in sorted(members.items())])
 
 
 def import_from(module: str, members: str) -> str:
     """Return the statement with its members in order, one a line where it was so or is long."""
     names = sorted(re.findall(r"\w+", members), key=member_order)
     line = f"from {module} import {', '.join(names)}\n"
-    if len(line) <= 101 and not members.startswith("("):
+    if len(line) <= 101 and "(" not in members:
         return line
     return "\n".join((f"from {module} import (", *(f"    {name}," for name in names), ")\n"))
 

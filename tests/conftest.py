@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from pytest_copie.plugin import Copie
+from xdist.scheduler import LoadScopeScheduling
 
 import forked
+from extensions.features import TASKS
 
 ROOT = Path(__file__).parent.parent
 # what would otherwise depend on the machine
@@ -22,8 +24,42 @@ ANSWERS = {
     "user_email": "ada@example.com",
 }
 
+# the tasks that show what holds of the engine, whose code is the same for all: one reads files in
+# workers, the other has its data in memory
+SAMPLE = ("image_classification", "language_modeling")
+
+
+SAMPLED = [
+    pytest.param(task, marks=() if task in SAMPLE else pytest.mark.thorough) for task in TASKS
+]
+
 Render = Callable[..., Path]
 Fork = Callable[[str], forked.Project]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    takes = "also each task where two are enough, and the default run of each to its score: hours"
+    parser.addoption("--thorough", action="store_true", help=takes)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--thorough"):
+        later = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if item not in later]
+
+
+class ByTask(LoadScopeScheduling):
+    """Gives each process all tests of a task, which share what is dear, or all of a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, name = nodeid.partition("::")
+        return next((task for task in TASKS if task in name), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByTask:
+    return ByTask(config, log)
 
 
 def questions() -> dict[str, Any]:

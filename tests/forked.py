@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 from extensions.features import TASKS  # noqa: E402
 
 PACKAGE = "trained"
+STRICT = ("-W", "error::DeprecationWarning", "-W", "error::FutureWarning")
 # after the flags of the task; what a run adds comes last, and counts
 FLAGS = "--device cpu --amp none --workers 0 --batch-size 8 --log-every 1 --deterministic".split()
 
@@ -159,12 +160,12 @@ class Project:
 
     def __init__(self, folder: Path, task: str) -> None:
         self.folder, self.task = folder, task
-        self.random = small(task)["random"]
+        self.random = example(task)["small"]["random"]
         self.made_up = runpy.run_path(str(folder / "tests" / "small.py"))
         self.numbers = count()
         surroundings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self.server = subprocess.Popen(
-            [sys.executable, __file__, str(folder), task],
+            [sys.executable, *STRICT, __file__, str(folder), task],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -199,7 +200,8 @@ class Project:
     ) -> Process:
         """Begin train.py with the task's small flags in a folder; `method` starts its workers."""
         command = ("train.py", *self.made_up["FLAGS"], *FLAGS, *flags)
-        return self.run(place, *command, faults=faults, method=method, env=env)
+        network = example(self.task)["small"]["network"]
+        return self.run(place, *command, faults=faults, method=method, env=env, network=network)
 
     def run(self, place: Path, *command: str, **how: Any) -> Process:
         """Begin one of the project's scripts in a folder."""
@@ -208,7 +210,7 @@ class Project:
         for name, content in {"out": b"", "err": b"", "phase": b"\0"}.items():
             (outputs / name).write_bytes(content)  # here: it may be killed before it would
         request = {"place": str(place), "outputs": str(outputs), "command": command}
-        request |= {"faults": (), "method": "", "env": {}} | how
+        request |= {"faults": (), "method": "", "env": {}, "network": {}} | how
         return Process(self, self.ask(request)["pid"], outputs)
 
     def make_data(self, place: Path) -> Path:
@@ -221,10 +223,10 @@ class Project:
         return self.start(place, *flags, **options).wait()
 
 
-def small(task: str) -> dict[str, Any]:
-    """Return the size of the network with which a run takes a second, and flags that need noise."""
+def example(task: str) -> dict[str, Any]:
+    """Return what the tests know of a task."""
     path = ROOT / "template/tasks" / task / "example.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8"))["small"]
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def render(folder: Path, template: Path, task: str) -> Path:
@@ -388,21 +390,21 @@ def follow(path: Path) -> None:
     before(".engine.run:Run.conclude", enter("ending"))
 
 
-def import_project(folder: Path, task: str) -> None:
-    """Import what train.py imports, and make its network small."""
+def import_project(folder: Path, task: str) -> type:
+    """Import what train.py imports; return the class of its network."""
     sys.path[:] = [str(folder), *(path for path in sys.path if path != str(Path(__file__).parent))]
     import_module("torch._inductor")  # --deterministic does, and so does an optimizer
     train = vars(import_module("train"))
     del sys.modules["train"]
-    network = train[TASKS[task].model_class]
-    sizes = small(task).get("network", {})
-    network.__init__ = partialmethod(network.__init__, **sizes)
+    return train[TASKS[task].model_class]
 
 
 if __name__ == "__main__":
     its_folder, its_task = sys.argv[1:]
-    import_project(Path(its_folder), its_task)
+    its_network: Any = import_project(Path(its_folder), its_task)
     its_request = serve()
+    if its_request["network"]:
+        its_network.__init__ = partialmethod(its_network.__init__, **its_request["network"])
     become_a_run(its_request)
     sys.argv = its_request["command"]
     runpy.run_path(f"{its_folder}/{sys.argv[0]}", run_name="__main__")

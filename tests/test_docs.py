@@ -1,5 +1,6 @@
 """What is written about the template and its projects is so."""
 
+import json
 import os
 import re
 import shutil
@@ -12,9 +13,9 @@ import pytest
 import yaml
 
 from conftest import ROOT, Render, copy_template, questions
-from extensions.features import BLOCKS, TASKS, owned
+from extensions.features import BLOCKS, TASKS, block_choices, blocks_of, owned
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 SOME_ANSWERS: list[dict[str, Any]] = [
     {},
@@ -27,7 +28,7 @@ FOREIGN = set(
     """
     --check --data --defaults --directory --editable --extra --help --index-url --kills --locked
     --logdir --max-restarts --nproc-per-node --requeue --signal --signals-to-handle --standalone
-    --trust --vcs-ref --with
+    --thorough --trust --vcs-ref --with
     """.split()
 )
 
@@ -93,6 +94,30 @@ def test_each_answer_and_each_choice_is_explained() -> None:
                     assert f"`{value}`" in TEXTS[page], f"{page}: {value}"
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_has_its_page_and_what_it_reaches(task: str) -> None:
+    assert f"docs/tasks/{task}.md" in TEXTS
+    for page in ("README.md", "zensical.toml"):
+        assert f"tasks/{task}.md" in (ROOT / page).read_text(encoding="utf-8"), page
+    assert f"`{task}`" in TEXTS["README.md"]
+
+
+def test_each_block_is_listed_with_those_who_use_it() -> None:
+    listed = {}
+    for name, text, users in re.findall(
+        r"^\| `(\w+)` \| (.*) \| (.*) \|$", TEXTS["docs/blocks.md"], re.M
+    ):
+        listed[name] = (text.partition("; brings ")[0], {*users.split(", ")})
+    assert listed == {
+        name: (
+            block.label,
+            {task for task in TASKS if name in blocks_of(task)} or {"who asks for it"},
+        )
+        for name, block in BLOCKS.items()
+        if block.offered
+    }
+
+
 def test_flags_exist(render: Render) -> None:
     flags = set()
     texts = dict(TEXTS)
@@ -111,11 +136,8 @@ def test_flags_exist(render: Render) -> None:
 def test_paths_exist(render: Render) -> None:
     files = {p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*") if ".venv" not in p.parts}
     for task in TASKS:
-        used = {
-            *TASKS[task].blocks,
-            *(need for name in TASKS[task].blocks for need in BLOCKS[name].needs),
-        }
-        rest = [name for name in BLOCKS if name not in used]
+        rest = [choice["value"] for choice in json.loads(block_choices({"task": task})).values()]
+        rest = [name for name in rest if name not in blocks_of(task)]
         every = {"docker": True, "notebook": True, "logger": ["tensorboard", "wandb", "mlflow"]}
         project = render(task=task, package="package", blocks=rest, **every)
         files |= {path.relative_to(project).as_posix() for path in project.rglob("*")}

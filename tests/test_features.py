@@ -1,21 +1,35 @@
 """The table: which files and dependencies follow from the answers."""
 
 import ast
+import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conftest import ROOT, Render, questions
-from extensions.features import BLOCKS, LOGGERS, OPTIONS, TASKS, TORCH_BUILDS, owned
+from extensions.features import (
+    BLOCKS,
+    LOGGERS,
+    OPTIONS,
+    TASK_CHOICES,
+    TASKS,
+    TORCH_BUILDS,
+    blocks_of,
+    left_out,
+    owned,
+    with_needs,
+)
 
 PACKAGE = ROOT / "template" / "project" / "{{package}}"
+CATALOGUE = {name for name, block in BLOCKS.items() if block.offered}
 
 
 def choices(question: str) -> set[str]:
     """Return the answers that copier.yml offers."""
     found = questions()[question]["choices"]
+    if question == "task":
+        found = json.loads(TASK_CHOICES)
     values = found.values() if isinstance(found, dict) else found
     return {value["value"] if isinstance(value, dict) else value for value in values}
 
@@ -42,7 +56,7 @@ def test_each_task_s_folder_has_the_same_files() -> None:
 def test_each_block_is_in_the_table_and_has_a_test() -> None:
     found = {
         path.relative_to(PACKAGE).as_posix()
-        for folder in ("layers", "losses", "ops")
+        for folder in ("layers", "losses", "ops", "readers")
         for path in (PACKAGE / folder).glob("*.py*")
         if path.name != "__init__.py"
     }
@@ -58,29 +72,41 @@ def test_block_needs_what_it_imports(name: str) -> None:
     imported = {
         (node.module or "").rpartition(".")[2]
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.level
+        if isinstance(node, ast.ImportFrom) and node.level and "engine" not in (node.module or "")
     }
     assert imported == set(BLOCKS[name].needs)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_task_s_blocks_are_those_that_its_model_imports(render: Render, task: str) -> None:
+def test_task_s_blocks_are_those_that_its_files_import(render: Render, task: str) -> None:
     project = render(task=task, package="a", model_name="a")
-    source = (project / "a" / "a.py").read_text(encoding="utf-8")
-    imported = set(re.findall(r"^from \.(?:layers|losses|ops)\.(\w+) import", source, re.M))
-    needed = {block for name in imported for block in BLOCKS[name].needs}
-    assert imported | needed == set(TASKS[task].blocks)
+    files = [project / "a" / "a.py", project / "a" / "data.py", *project.glob("*.py")]
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
+    imports = r"^from (?:a)?\.(?:layers|losses|ops|readers)\.(\w+) import"
+    assert with_needs(re.findall(imports, source, re.M)) == blocks_of(task)
+
+
+def blocks_in(project: Path) -> set[str]:
+    """Return the blocks that a project has, each of them with its test."""
+    found = {name for name, block in BLOCKS.items() if (project / "a" / block.path).exists()}
+    assert found == {name for name in BLOCKS if (project / "tests" / f"test_{name}.py").exists()}
+    return found
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("block", BLOCKS)
-def test_block_is_there_when_used_or_asked_for(render: Render, task: str, block: str) -> None:
-    used = block in TASKS[task].blocks
-    asked: dict[str, Any] = {} if used else {"blocks": [block]}
-    project = render(task=task, package="a", **asked)
-    assert (project / "a" / BLOCKS[block].path).exists()
-    assert (project / "tests" / f"test_{block}.py").exists()
-    assert (render(task=task, package="a") / "a" / BLOCKS[block].path).exists() == used
+def test_block_is_there_when_used_or_asked_for(render: Render, task: str) -> None:
+    used = blocks_of(task)
+    assert blocks_in(render(task=task, package="a")) == used
+    others = CATALOGUE - used
+    assert blocks_in(render(task=task, package="a", blocks=sorted(others))) == used | CATALOGUE
+
+
+@pytest.mark.parametrize("block", sorted(CATALOGUE - blocks_of("language_modeling")))
+def test_block_brings_what_it_needs(block: str) -> None:
+    answers = {"task": "language_modeling", "package": "a", "blocks": [block], "logger": []}
+    out = left_out(answers | dict.fromkeys(OPTIONS, False))
+    for name in with_needs([block]):
+        assert f"/a/{BLOCKS[name].path}" not in out and f"/tests/test_{name}.py" not in out
 
 
 def test_update_owns_what_was_there_and_not_what_arrives() -> None:

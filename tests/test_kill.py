@@ -8,6 +8,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +16,13 @@ import pytest
 
 import forked
 import kill
-from conftest import Fork
+from conftest import SAMPLE, SAMPLED, Fork
 from extensions.features import TASKS
 from forked import Fault, Project, differs, result
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks into /proc")
 
-KILLS = 8  # for each task
+KILLS, FEW_KILLS = 8, 2  # for each task of the sample, for each other one
 # in the midst of a file, and between any two of the calls that make it the newest whole one
 SAVING = [Fault(*where, "SIGKILL") for where in (("write", 20), ("write", 60), ("save", 2))]
 SAVING += [Fault("fsync", call, "SIGKILL") for call in (9, 10, 11)]
@@ -46,20 +47,31 @@ class Suite(NamedTuple):
         assert differs(result(self.place / run), self.whole.result) is None
 
 
-@pytest.fixture(scope="module", params=TASKS)
-def suite(
-    request: pytest.FixtureRequest, fork: Fork, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Suite]:
-    project = fork(request.param)
-    place = project.make_data(tmp_path_factory.mktemp(project.task))
-    sys.path.append(str(project.folder))
-    yield Suite(project, place, kill.train_whole(project, place))
-    sys.path.remove(str(project.folder))
+@pytest.fixture(scope="module")
+def suites(
+    fork: Fork, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Suite]]:
+    with pytest.MonkeyPatch.context() as patch:
+
+        @cache
+        def make(task: str) -> Suite:
+            project = fork(task)
+            patch.syspath_prepend(str(project.folder))  # the engine is the same for all tasks
+            place = project.make_data(tmp_path_factory.mktemp(task))
+            return Suite(project, place, kill.train_whole(project, place))
+
+        yield make
 
 
-def test_killed_run_resumes_to_the_same_end(suite: Suite) -> None:
-    chance, phases = random.Random(suite.project.task), []
-    while len(phases) < KILLS:
+@pytest.fixture(params=SAMPLED)
+def suite(request: pytest.FixtureRequest, suites: Callable[[str], Suite]) -> Suite:
+    return suites(request.param)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_killed_run_resumes_to_the_same_end(suites: Callable[[str], Suite], task: str) -> None:
+    suite, chance, phases = suites(task), random.Random(task), []
+    while len(phases) < (KILLS if task in SAMPLE else FEW_KILLS):
         run = f"killed-{len(list(suite.place.glob('killed-*')))}"
         first = () if phases else SAVING
         phases += kill.kill_and_resume(*suite[:2], run, suite.whole, chance, first)

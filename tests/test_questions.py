@@ -227,6 +227,7 @@ def test_imports_are_sorted_as_ruff_sorts_them(tmp_path: Path, name: str) -> Non
         f"from {module}.{module} import (\n    Accuracy,\n    {name},\n    z,\n    CONSTANT,\n)\n"
         f"from {module}.engine.run import Accuracy, CrossEntropy, {name}\n"
         f"from {module}.engine import Accuracy, {name}, evaluate, train, test\n"
+        f"from {module}.engine import more\n"
         f"import {module}\n"
     )
     package = tmp_path / module

@@ -7,13 +7,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 import forked
-from conftest import Fork, Render
+from conftest import SAMPLED, Fork, Render
 from extensions.features import TASKS
 from forked import PACKAGE, Fault, Project, differs, result, score_lines
 
@@ -40,16 +42,38 @@ class Suite(NamedTuple):
         )
 
 
-@pytest.fixture(scope="module", params=TASKS)
-def suite(
-    request: pytest.FixtureRequest, fork: Fork, tmp_path_factory: pytest.TempPathFactory
-) -> Suite:
-    project = fork(request.param)
-    place = project.make_data(tmp_path_factory.mktemp(project.task))
-    flags = (*FLAGS, *project.random)
-    done = project.train(place, *flags, "--run-dir", "whole")
-    assert done.code == 0, done.err
-    return Suite(project, place, flags, result(place / "whole"), score_lines(done.out))
+@pytest.fixture(scope="module")
+def suites(fork: Fork, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Suite]:
+    @cache
+    def make(task: str) -> Suite:
+        project = fork(task)
+        place = project.make_data(tmp_path_factory.mktemp(task))
+        flags = (*FLAGS, *project.random)
+        done = project.train(place, *flags, "--run-dir", "whole")
+        assert done.code == 0, done.err
+        return Suite(project, place, flags, result(place / "whole"), score_lines(done.out))
+
+    return make
+
+
+@pytest.fixture(params=TASKS)
+def each(request: pytest.FixtureRequest, suites: Callable[[str], Suite]) -> Suite:
+    return suites(request.param)
+
+
+@pytest.fixture(params=SAMPLED)
+def suite(request: pytest.FixtureRequest, suites: Callable[[str], Suite]) -> Suite:
+    return suites(request.param)
+
+
+def test_run_stopped_in_mid_epoch_resumes_to_the_same_end(each: Suite) -> None:
+    run = "stopped"
+    stopped = each.train(run, "--workers", "2", faults=[Fault("step", 2, "SIGTERM")])
+    assert (stopped.code, stopped.left) == (75, []), stopped.err
+    resumed = each.train(run)
+    assert resumed.code == 0, resumed.err
+    assert differs(result(each.place / run), each.whole) is None
+    assert score_lines(stopped.out, resumed.out) == each.lines
 
 
 @pytest.mark.parametrize(
@@ -163,6 +187,15 @@ def train_two(suite: Suite, run: str, *flags: str, faults: list[Fault]) -> list[
         options: dict[str, Any] = {"faults": faults if rank else (), **env}
         processes.append(suite.project.start(suite.place, *command, **options))
     return [process.wait() for process in processes]
+
+
+def test_two_processes_are_one_but_for_rounding(each: Suite) -> None:
+    plain = ("--amp", "none", "--max-steps", "6")
+    plain += ("--dropout", "0") if "--dropout" in each.flags else ()
+    two = train_two(each, "two-plain", *plain, faults=[])
+    assert [done.code for done in two] == [0, 0], two
+    assert each.train("one-plain", *plain).code == 0
+    assert_close(each.place / "two-plain", each.place / "one-plain")
 
 
 def test_signal_to_one_of_two_processes_stops_both(suite: Suite) -> None:

@@ -42,6 +42,15 @@ def evaluate(
     return {"loss": loss_sum / count, **metric.compute()}
 
 
+def measure(net: nn.Module, loader: Loader, metric: Any, precision: Precision) -> dict[str, float]:
+    """Return the metric alone, of outputs that no loss is taken of."""
+    metric.reset(precision.device)
+    for inputs, targets in prefetch(loader, precision.device):
+        metric.update(predict(net, inputs, precision), targets)
+    metric.counters = sum_over_processes(metric.counters)
+    return metric.compute()
+
+
 def predict(net: nn.Module, inputs: Any, precision: Precision) -> Any:
     """Return the outputs for one batch that is on the device already."""
     net = bare(net)

@@ -28,7 +28,8 @@ class Loader:
 
     A data set may have a method `batch(indices, seed)` that returns whole batches, which suits data
     in memory; otherwise its samples are collated. Either way a random transform gets its seed from
-    (seed, epoch, sample), so it repeats itself in any worker and after any restart.
+    (seed, epoch, sample), so it repeats itself in any worker and after any restart. Where it has
+    `lengths`, one number a sample, shuffled batches hold samples of similar length.
     """
 
     def __init__(
@@ -61,7 +62,10 @@ class Loader:
             fail(DATA, "the data set is empty")
         if (shuffle or drop_last) and batch_size > length:
             fail(USAGE, f"--batch-size {batch_size}: the training set has {length} samples only")
-        self.order = Order(length, batch_size, seed, shuffle, drop_last, limit)
+        lengths = getattr(dataset, "lengths", None)
+        if lengths is not None and len(lengths) != length:
+            raise ValueError(f"{len(lengths)} lengths for {length} samples")
+        self.order = Order(length, batch_size, seed, shuffle, drop_last, limit, lengths)
         self.accumulate = accumulate
         self.micro_batch_size = batch_size // parts
         self.samples = Samples(dataset, seed)

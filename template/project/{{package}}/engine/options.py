@@ -38,6 +38,7 @@ several = bounded(int, lambda n: n >= 2, "a whole number above 1")
 number = bounded(float, lambda x: 0 <= x < math.inf, "a number from 0 up")
 seed_number = bounded(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 fraction = bounded(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
+flag = BooleanOptionalAction  # --memory and --no-memory
 
 
 def duration(text: str) -> float:
@@ -89,7 +90,6 @@ def add_device(parser: ArgumentParser, *, device: str, amp: str):
 
 def add_hardware(parser: ArgumentParser, *, device: str, amp: str, accumulate: int) -> None:
     add = add_device(parser, device=device, amp=amp)
-    flag = BooleanOptionalAction
     less = "micro-batches per optimizer step: less memory, the same training"
     add("--accumulate", type=whole, default=accumulate, help=less)
     add("--compile", action=flag, default=False, help="compile the network: slow start, fast steps")
@@ -121,7 +121,6 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
 
 def add_inspection(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("inspection").add_argument
-    flag = BooleanOptionalAction
     add("--overfit", type=count, default=0, help="train on the first N batches only")
     add("--dry-run", action=flag, default=False, help="one batch through everything, kept nowhere")
     proof = "train a few steps, again with a stop among them, and compare the bits"

@@ -1,6 +1,6 @@
 """Which sample when: a pure function of the seed and the step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -8,12 +8,31 @@ from torch import Tensor
 
 from .runtime import mix
 
+POOL = 50  # batches at most whose samples are sorted together: fewer pad more, more mix less
+
 
 @lru_cache(maxsize=2)
 def shuffled(length: int, seed: int, epoch: int) -> Tensor:
     """Return the order of one epoch; it needs no memory of the epochs before."""
     generator = torch.Generator().manual_seed(mix(seed, epoch))
     return torch.randperm(length, generator=generator)
+
+
+@lru_cache(maxsize=2)
+def bucketed(lengths: Tensor, batch_size: int, seed: int, epoch: int) -> Tensor:
+    """Return an order of one epoch whose batches hold samples of similar length.
+
+    Within a pool of shuffled samples they are sorted; the batches then come in any order. What
+    makes no whole batch stays as it was shuffled, at the end.
+    """
+    order = shuffled(len(lengths), seed, epoch)
+    count = len(order) // batch_size
+    whole, rest = order[: count * batch_size], order[count * batch_size :]
+    size = batch_size * max(1, min(POOL, count // 4))  # of all samples, each epoch's were alike
+    pools = [pool[lengths[pool].argsort(stable=True)] for pool in whole.split(size)]
+    generator = torch.Generator().manual_seed(mix(seed, epoch, 1))
+    places = torch.randperm(count, generator=generator)
+    return torch.cat((torch.cat(pools).view(count, batch_size)[places].flatten(), rest))
 
 
 @lru_cache(maxsize=2)
@@ -32,6 +51,7 @@ class Order:
     shuffle: bool = False
     drop_last: bool = False
     limit: int = 0  # use the first `limit` batches, over and over
+    lengths: Tensor | None = field(default=None, compare=False)  # of samples; shuffled by them
 
     @property
     def steps_per_epoch(self) -> int:
@@ -48,4 +68,6 @@ class Order:
         last = min(first + self.batch_size, self.length)
         if not self.shuffle:
             return epoch, torch.arange(first, last)
-        return epoch, shuffled(self.length, self.seed, epoch)[first:last]
+        if self.lengths is None:
+            return epoch, shuffled(self.length, self.seed, epoch)[first:last]
+        return epoch, bucketed(self.lengths, self.batch_size, self.seed, epoch)[first:last]

@@ -86,7 +86,8 @@ class Samples(Dataset):
             fail(batch.code, batch.reason)
         crc = 0
         for tensor in tensors(batch):
-            crc = zlib.crc32(tensor.cpu().flatten().view(torch.uint8).numpy().tobytes(), crc)
+            dense = tensor.cpu().clone(memory_format=torch.contiguous_format)
+            crc = zlib.crc32(dense.flatten().view(torch.uint8).numpy().tobytes(), crc)
         return f"{crc:08x}"
 
 

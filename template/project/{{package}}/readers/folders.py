@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import torch
 
@@ -11,6 +11,7 @@ from ..engine.errors import DATA, fail
 from ..engine.processes import is_main_process
 from ..engine.runtime import mix
 
+T = TypeVar("T")
 ClassFiles = dict[str, list[Path]]
 Reads = Callable[[Path], bool]
 
@@ -39,7 +40,7 @@ def refuse(error: OSError) -> NoReturn:
     fail(DATA, f"{error.filename}: {error.strerror}")
 
 
-def leave_out(paths: list[Path], place: Path, reads: Reads | None) -> list[Path]:
+def leave_out(paths: list[T], place: Path, reads: Callable[[T], bool] | None) -> list[T]:
     """Return those that read, if --skip-bad-samples gave a function that tries."""
     good = paths if reads is None else [path for path in paths if reads(path)]
     bad = len(paths) - len(good)
@@ -48,7 +49,7 @@ def leave_out(paths: list[Path], place: Path, reads: Reads | None) -> list[Path]
     return good
 
 
-def hold_out(paths: list[Path], seed: int) -> tuple[list[Path], list[Path]]:
+def hold_out(paths: list[T], seed: int) -> tuple[list[T], list[T]]:
     """Return files to train on, and a fifth of them for the test; two files at least."""
     order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(seed)).tolist()
     held_out = set(order[: max(1, len(paths) // 5)])

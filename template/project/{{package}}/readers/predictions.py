@@ -19,23 +19,29 @@ def table(text: str) -> Path:
     return path
 
 
-def write_rows(rows: Sequence[dict[str, Any]], path: Path | None) -> None:
-    """Write a table with the first row's columns; without a path it is printed as CSV."""
+def write_rows(
+    rows: Sequence[dict[str, Any]], path: Path | None, columns: Sequence[str] = ()
+) -> None:
+    """Write a table; without a path it is printed as CSV.
+
+    The columns are those of the first row, unless they are named, as where there may be no row.
+    """
+    columns = columns or list(rows[0])
     if path is None:
-        write_csv(rows, sys.stdout)
+        write_csv(rows, columns, sys.stdout)
         return
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             if path.suffix == ".jsonl":
                 file.writelines(json.dumps(row) + "\n" for row in rows)
             else:
-                write_csv(rows, file)
+                write_csv(rows, columns, file)
     except OSError as error:
         fail(OUTPUT, f"--output {path}: {error.strerror}")
     print(f"{len(rows)} predictions in {path}")
 
 
-def write_csv(rows: Sequence[dict[str, Any]], file: Any) -> None:
-    writer = csv.DictWriter(file, rows[0])
+def write_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str], file: Any) -> None:
+    writer = csv.DictWriter(file, columns)
     writer.writeheader()
     writer.writerows(rows)

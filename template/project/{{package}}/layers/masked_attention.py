@@ -1,0 +1,31 @@
+"""Tokens that look at all others, but not at padding."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..ops.rotary import rotate
+
+
+class MaskedAttention(nn.Module):
+    """(B, T, D) tokens, (T, D/heads/2) angles, (B, T) which tokens are there -> (B, T, D).
+
+    Without a mask all tokens are there. What stands at the places of padding means nothing.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if dim % (2 * heads):
+            raise ValueError(f"dim {dim} is no multiple of 2 x {heads} heads")
+        self.heads = heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.project = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor, angles: Tensor, mask: Tensor | None = None) -> Tensor:
+        heads = self.qkv(x).unflatten(2, (3, self.heads, -1))  # (B, T, 3, H, D/H)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, D/H)
+        q, k = rotate(q, angles), rotate(k, angles)
+        seen = None if mask is None else mask[:, None, None, :]  # by every head and query
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout)
+        return self.project(y.transpose(1, 2).flatten(2))  # (B, T, D)
