@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
+import numpy as npfrom typing import Any
+
 import pytest
 import torch
 from pycocotools.coco import COCO
@@ -77,7 +78,7 @@ def coco_scores(truth: list[torch.Tensor], found: list[torch.Tensor]) -> tuple[f
             if label >= 0:
                 row = {"image_id": image, "category_id": int(label), "score": score.item()}
                 guesses.append(row | {"bbox": coco_box(box)})
-    coco = COCO()
+    coco: Any = COCO()
     coco.dataset = {
         "info": {},
         "images": [{"id": image} for image in range(len(truth[0]))],

@@ -21,8 +21,7 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from conftest import Render
-from extensions.features import TASKS
+from conftest import SAMPLED, Render
 
 from .test_answers import SPECIAL, TEXT
 
@@ -41,7 +40,7 @@ WORDS = (
 VALUE = st.sampled_from([*NUMBERS, *WORDS, *SPECIAL]) | TEXT
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=SAMPLED)
 def project(request: pytest.FixtureRequest, render: Render) -> Iterator[Path]:
     """A project whose package has a name of its own, so that both can be imported here."""
     folder = render(task=request.param, package=f"fuzzed_{request.param}"[:24], parallel="ddp")
@@ -209,7 +208,7 @@ COMMON = {
 
 
 def settings_of(task: str) -> st.SearchStrategy[list[str]]:
-    known = {**COMMON, **SETTINGS[task]}
+    known = {**COMMON, **SETTINGS.get(task, {})}
     optional = {
         name: st.just(f"--{name}") if values is None else values.map(f"--{name}={{}}".format)
         for name, values in known.items()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import forked
-from conftest import Render
+from conftest import SAMPLED, Render
 from extensions.features import TASKS
 
 from .damage import damaged
@@ -59,7 +59,7 @@ class Script(NamedTuple):
         raise AssertionError("train.py went past its network")
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=SAMPLED)
 def script(
     request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Script]:

@@ -1,8 +1,11 @@
 """How a script ends: with one line, a code, and no process left behind."""
 
 import multiprocessing
+import os
 import re
+import select
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -18,11 +21,16 @@ def launch(main: Callable[[], None]) -> NoReturn:
     code, reason = 0, None
     try:
         main()
+        sys.stdout.flush()
     except Ending as ending:
         code, reason = ending.number, ending.reason
     except SystemExit as ending:  # argparse's, after --help
         code = ending.code if isinstance(ending.code, int) else int(bool(ending.code))
         raise
+    except BrokenPipeError as error:
+        if not output_is_closed():
+            code, reason = explain(error)
+            raise
     except BaseException as error:
         code, reason = explain(error)
         if code == BUG:
@@ -32,6 +40,18 @@ def launch(main: Callable[[], None]) -> NoReturn:
         leave_nobody_behind()
         status.end(code, reason)
     raise SystemExit(code)
+
+
+def output_is_closed() -> bool:
+    """Return whether whoever reads what is printed has seen enough, as `head` has."""
+    if not hasattr(select, "poll"):
+        return False
+    output = select.poll()
+    output.register(sys.stdout, 0)
+    closed = any(event & select.POLLERR for _, event in output.poll(0))
+    if closed:  # what is left to print goes nowhere, or Python would complain when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return closed
 
 
 def explain(error: BaseException) -> tuple[int, str]:

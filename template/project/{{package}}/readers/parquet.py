@@ -14,7 +14,8 @@ def read_parquet(path: Path) -> Table:
     except ImportError:
         fail(USAGE, f"{path}: pyarrow is missing; uv sync --extra parquet")
     try:
-        content = parquet.ParquetFile(path).read()
+        with path.open("rb") as file:
+            content = parquet.read_table(file)
     except (OSError, pyarrow.ArrowException) as error:
         fail(DATA, f"{path}: {getattr(error, 'strerror', None) or error}")
     columns = content.column_names
