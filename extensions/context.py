@@ -78,7 +78,9 @@ def wrong_choices(name: str, value: Any, question: Mapping[str, Any], answers: A
         return f"use a list of {', '.join(reasons)}, as --data '{name}=[{next(iter(reasons))}]'"
     for item in value:
         if not isinstance(item, str) or item not in reasons:
-            return f"use {', '.join(reasons)}"
+            shown = textwrap.shorten(", ".join(reasons), 200, placeholder=" ...")
+            close = difflib.get_close_matches(str(item), reasons, n=1)
+            return f"use {shown}" + (f"; did you mean {close[0]}?" if close else "")
         if reasons[item]:
             return reasons[item]
     return ""
