@@ -74,16 +74,17 @@ TASKS = {
         ),
         dependencies=("pillow>=11",),
     ),
-    "text_classification": Task(
-        label="one class per text, with a transformer encoder",
-        description="Text classification with a transformer encoder",
-        model_name="text_encoder",
-        model_class="TextEncoder",
+    "image_to_image": Task(
+        label="a sharper or cleaner image, with residual blocks and sub-pixel upsampling",
+        description="Super-resolution and denoising with a residual network",
+        model_name="edsr",
+        model_class="EDSR",
         blocks=(
-            *("encoder_block", "cross_entropy", "f1", "rotary", "initialize"),
-            *("tables", "predictions"),
+            *("standardize", "perceptual", "restoration", "fidelity", "total_variation"),
+            *("initialize", "folders", "images", "vgg"),
         ),
-        extras={"tokenizers": ("tokenizers>=0.22",)},
+        dependencies=("pillow>=11",),
+        extras={"perceptual": ("torchvision>=0.26",)},
     ),
     "image_generation": Task(
         label="new images out of noise, with a network and its critic (GAN)",
@@ -108,28 +109,16 @@ TASKS = {
         ),
         dependencies=("pillow>=11",),
     ),
-    "time_series": Task(
-        label="what comes next in a series and how sure that is, with a patch transformer",
-        description="Forecasts of time series as quantiles, with a patch transformer",
-        model_name="patch_transformer",
-        model_class="PatchTransformer",
+    "text_classification": Task(
+        label="one class per text, with a transformer encoder",
+        description="Text classification with a transformer encoder",
+        model_name="text_encoder",
+        model_class="TextEncoder",
         blocks=(
-            *("encoder_block", "quantile", "forecast_scores", "initialize", "rotary"),
-            *("window_scale", "images", "plots", "predictions", "tables"),
+            *("encoder_block", "cross_entropy", "f1", "rotary", "initialize"),
+            *("tables", "predictions"),
         ),
-        dependencies=("pillow>=11",),
-    ),
-    "image_to_image": Task(
-        label="a sharper or cleaner image, with residual blocks and sub-pixel upsampling",
-        description="Super-resolution and denoising with a residual network",
-        model_name="edsr",
-        model_class="EDSR",
-        blocks=(
-            *("standardize", "perceptual", "restoration", "fidelity", "total_variation"),
-            *("initialize", "folders", "images", "vgg"),
-        ),
-        dependencies=("pillow>=11",),
-        extras={"perceptual": ("torchvision>=0.26",)},
+        extras={"tokenizers": ("tokenizers>=0.22",)},
     ),
     "language_modeling": Task(
         label="the next token of a text, with a transformer",
@@ -149,6 +138,17 @@ TASKS = {
             *("regression_scores", "folders", "parquet", "predictions", "tables"),
         ),
         extras={"parquet": ("pyarrow>=21",)},
+    ),
+    "time_series": Task(
+        label="what comes next in a series and how sure that is, with a patch transformer",
+        description="Forecasts of time series as quantiles, with a patch transformer",
+        model_name="patch_transformer",
+        model_class="PatchTransformer",
+        blocks=(
+            *("encoder_block", "quantile", "forecast_scores", "initialize", "rotary"),
+            *("window_scale", "images", "plots", "predictions", "tables"),
+        ),
+        dependencies=("pillow>=11",),
     ),
     "audio_classification": Task(
         label="one label per sound, with convolutions over its spectrogram",
@@ -173,13 +173,13 @@ TASKS = {
 TASK_CHOICES = json.dumps({f"{name}: {row.label}": name for name, row in TASKS.items()})
 
 BLOCKS = {
-    "residual": Block("layers/residual.py", "two convolutions and a shortcut"),
-    "standardize": Block("layers/standardize.py", "uint8 images to zero mean, unit variance"),
+    "adaptive_norm": Block("layers/adaptive_norm.py", "adaptive instance normalisation"),
     "attention": Block(
         "layers/attention.py", "causal self-attention over several heads", needs=("rotary",)
     ),
-    "masked_attention": Block(
-        "layers/masked_attention.py", "self-attention that leaves padding out", needs=("rotary",)
+    "columns": Block("layers/columns.py", "numbers and categories of a table as features"),
+    "down_residual": Block(
+        "layers/down_residual.py", "a residual block that halves", needs=("spectral_norm",)
     ),
     "encoder_block": Block(
         "layers/encoder_block.py",
@@ -187,83 +187,82 @@ BLOCKS = {
         needs=("feed_forward", "masked_attention"),
     ),
     "feed_forward": Block("layers/feed_forward.py", "the transformer's two linear layers"),
-    "cross_entropy": Block("losses/cross_entropy.py", "cross entropy that counts its elements"),
-    "accuracy": Block("ops/accuracy.py", "share of samples that are right"),
-    "dice": Block(
-        "losses/dice.py", "cross entropy and overlap of the classes of pixels", needs=("one_hot",)
-    ),
-    "confusion": Block("ops/confusion.py", "mean IoU and accuracy of the classes of pixels"),
-    "pyramid": Block("layers/pyramid.py", "maps of several sizes that know of each other"),
-    "boxes": Block("ops/boxes.py", "how far boxes overlap, and which of them to keep"),
-    "focal": Block("ops/focal.py", "a cross entropy that easy examples hardly take part in"),
-    "detections": Block("ops/detections.py", "a few boxes an image", needs=("boxes",)),
-    "detection": Block(
-        "losses/detection.py", "focal, GIoU and centre-ness loss", needs=("boxes", "focal")
-    ),
-    "average_precision": Block(
-        "ops/average_precision.py", "COCO's average precision", needs=("boxes", "detections")
-    ),
-    "f1": Block("ops/f1.py", "accuracy and F1 of the classes of samples"),
     "image_attention": Block("layers/image_attention.py", "places that look at all places"),
+    "level_embedding": Block("layers/level_embedding.py", "a number as waves"),
+    "log_mel": Block(
+        "layers/log_mel.py", "sound as a spectrogram in mel bands", needs=("mel_filters",)
+    ),
+    "masked_attention": Block(
+        "layers/masked_attention.py", "self-attention that leaves padding out", needs=("rotary",)
+    ),
+    "modulated_residual": Block(
+        "layers/modulated_residual.py", "a residual block that an embedding steers"
+    ),
+    "pyramid": Block("layers/pyramid.py", "maps of several sizes that know of each other"),
+    "residual": Block("layers/residual.py", "two convolutions and a shortcut"),
+    "residual_mlp": Block(
+        "layers/residual_mlp.py", "two linear layers and a shortcut", needs=("feed_forward",)
+    ),
     "spectral_norm": Block(
         "layers/spectral_norm.py", "weights that stretch nothing by more than 1"
     ),
-    "adaptive_norm": Block("layers/adaptive_norm.py", "adaptive instance normalisation"),
+    "standardize": Block("layers/standardize.py", "uint8 images to zero mean, unit variance"),
     "up_residual": Block(
         "layers/up_residual.py", "a residual block that enlarges", needs=("adaptive_norm",)
-    ),
-    "down_residual": Block(
-        "layers/down_residual.py", "a residual block that halves", needs=("spectral_norm",)
     ),
     "adversarial": Block(
         "losses/adversarial.py",
         "relativistic, vanilla, least-squares, hinge and Wasserstein losses of a GAN",
     ),
-    "gradient_penalty": Block("losses/gradient_penalty.py", "slopes of 1 for a critic"),
-    "level_embedding": Block("layers/level_embedding.py", "a number as waves"),
-    "modulated_residual": Block(
-        "layers/modulated_residual.py", "a residual block that an embedding steers"
+    "cross_entropy": Block("losses/cross_entropy.py", "cross entropy that counts its elements"),
+    "detection": Block(
+        "losses/detection.py", "focal, GIoU and centre-ness loss", needs=("boxes", "focal")
     ),
+    "dice": Block(
+        "losses/dice.py", "cross entropy and overlap of the classes of pixels", needs=("one_hot",)
+    ),
+    "gradient_penalty": Block("losses/gradient_penalty.py", "slopes of 1 for a critic"),
+    "loss": Block("losses/loss.py", "your loss", task_s_own=True),
     "noise_error": Block(
         "losses/noise_error.py", "square error of the noise that was found", needs=("noise_level",)
     ),
-    "noise_bands": Block("ops/noise_bands.py", "square error by level of the noise"),
-    "noise_level": Block("ops/noise_level.py", "shares of image and noise at a level"),
-    "random_frechet": Block(
-        "ops/random_frechet.py", "distance of drawn from real images, by random features"
-    ),
-    "quantile": Block("losses/quantile.py", "how far quantiles are from where they belong"),
-    "forecast_scores": Block("ops/forecast_scores.py", "MASE, and coverage of the intervals"),
-    "columns": Block("layers/columns.py", "numbers and categories of a table as features"),
-    "residual_mlp": Block(
-        "layers/residual_mlp.py", "two linear layers and a shortcut", needs=("feed_forward",)
-    ),
-    "squared_error": Block("losses/squared_error.py", "mean squared error"),
-    "auroc": Block("ops/auroc.py", "accuracy, and area under the ROC curve"),
-    "regression_scores": Block("ops/regression_scores.py", "RMSE and R2 in the target's unit"),
-    "log_mel": Block(
-        "layers/log_mel.py", "sound as a spectrogram in mel bands", needs=("mel_filters",)
-    ),
-    "mel_filters": Block("ops/mel_filters.py", "frequencies to mel bands"),
-    "window_scale": Block("ops/window_scale.py", "windows of series, brought to one scale"),
     "perceptual": Block("losses/perceptual.py", "distance in the features of a pretrained network"),
+    "quantile": Block("losses/quantile.py", "how far quantiles are from where they belong"),
     "restoration": Block(
         "losses/restoration.py",
         "absolute error, total variation and perceptual loss",
         needs=("total_variation",),
     ),
+    "squared_error": Block("losses/squared_error.py", "mean squared error"),
+    "accuracy": Block("ops/accuracy.py", "share of samples that are right"),
+    "auroc": Block("ops/auroc.py", "accuracy, and area under the ROC curve"),
+    "average_precision": Block(
+        "ops/average_precision.py", "COCO's average precision", needs=("boxes", "detections")
+    ),
+    "boxes": Block("ops/boxes.py", "how far boxes overlap, and which of them to keep"),
+    "confusion": Block("ops/confusion.py", "mean IoU and accuracy of the classes of pixels"),
+    "detections": Block("ops/detections.py", "a few boxes an image", needs=("boxes",)),
+    "f1": Block("ops/f1.py", "accuracy and F1 of the classes of samples"),
     "fidelity": Block("ops/fidelity.py", "PSNR and SSIM"),
-    "total_variation": Block("ops/total_variation.py", "how uneven images are"),
-    "next_token": Block("ops/next_token.py", "perplexity and accuracy of the next token"),
-    "rotary": Block("ops/rotary.py", "position as an angle"),
+    "focal": Block("ops/focal.py", "a cross entropy that easy examples hardly take part in"),
+    "forecast_scores": Block("ops/forecast_scores.py", "MASE, and coverage of the intervals"),
     "initialize": Block("ops/initialize.py", "weights to start from"),
-    "one_hot": Block("ops/one_hot.py", "class numbers as ones and zeros"),
-    "loss": Block("losses/loss.py", "your loss", task_s_own=True),
+    "mel_filters": Block("ops/mel_filters.py", "frequencies to mel bands"),
     "metric": Block("ops/metric.py", "your metric", task_s_own=True),
+    "next_token": Block("ops/next_token.py", "perplexity and accuracy of the next token"),
+    "noise_bands": Block("ops/noise_bands.py", "square error by level of the noise"),
+    "noise_level": Block("ops/noise_level.py", "shares of image and noise at a level"),
+    "one_hot": Block("ops/one_hot.py", "class numbers as ones and zeros"),
+    "random_frechet": Block(
+        "ops/random_frechet.py", "distance of drawn from real images, by random features"
+    ),
+    "regression_scores": Block("ops/regression_scores.py", "RMSE and R2 in the target's unit"),
+    "rotary": Block("ops/rotary.py", "position as an angle"),
+    "total_variation": Block("ops/total_variation.py", "how uneven images are"),
+    "window_scale": Block("ops/window_scale.py", "windows of series, brought to one scale"),
+    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders",)),
     "folders": Block("readers/folders.py", "files in folders and in class folders"),
     "images": Block("readers/images.py", "image files, cut to a square"),
-    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders",)),
-    "tables": Block("readers/tables.py", "rows of CSV and JSONL files"),
     "parquet": Block("readers/parquet.py", "rows of Parquet files", needs=("tables",)),
     "pictures": Block(
         "readers/pictures.py",
@@ -271,9 +270,10 @@ BLOCKS = {
         needs=("folders", "images"),
     ),
     "plots": Block("readers/plots.py", "forecasts as pictures", needs=("images",)),
+    "predictions": Block("readers/predictions.py", "predictions as a table"),
+    "tables": Block("readers/tables.py", "rows of CSV and JSONL files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
     "wav": Block("readers/wav.py", "WAV files, without a codec"),
-    "predictions": Block("readers/predictions.py", "predictions as a table"),
 }
 
 LOGGERS = {

@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 
 from conftest import questions
 from extensions import names
-from extensions.features import BLOCKS
+from extensions.features import BLOCKS, TASKS
 
 # what breaks quoting, templates, markup, terminals or encodings
 SPECIAL = (
@@ -82,7 +82,8 @@ def chosen(name: str, question: dict[str, Any]) -> st.SearchStrategy[Any]:
         return TYPED[name]
     if question["type"] == "bool":
         return st.booleans()
-    choices = list(BLOCKS) if name == "blocks" else question["choices"]
+    computed = {"blocks": [n for n, block in BLOCKS.items() if block.offered], "task": list(TASKS)}
+    choices = computed.get(name, question["choices"])
     if isinstance(choices, dict):
         choices = [c["value"] if isinstance(c, dict) else c for c in choices.values()]
     if question.get("multiselect"):
