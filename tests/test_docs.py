@@ -26,9 +26,9 @@ SOME_ANSWERS: list[dict[str, Any]] = [
 # of Copier, uv, pip, git, torchrun and the other programs in our examples, tests/kill.py among them
 FOREIGN = set(
     """
-    --check --data --defaults --directory --editable --extra --help --index-url --kills --locked
-    --logdir --max-restarts --nproc-per-node --requeue --signal --signals-to-handle --standalone
-    --thorough --trust --vcs-ref --with
+    --check --data --defaults --directory --editable --extra --help --include --index-url --kills
+    --locked --logdir --max-restarts --nproc-per-node --requeue --signal --signals-to-handle
+    --standalone --thorough --trust --vcs-ref --with
     """.split()
 )
 

@@ -172,8 +172,8 @@ def test_template_runs_nothing_that_was_typed() -> None:
 
 
 def test_template_imports_nothing_that_sends() -> None:
-    reads = {"builtins", "collections", "difflib", "functools", "json", "keyword", "os", "pathlib"}
-    reads |= {"re", "shlex", "shutil", "sys", "textwrap", "typing", "unicodedata"}
+    reads = {"builtins", "collections", "difflib", "functools", "itertools", "json", "keyword"}
+    reads |= {"os", "pathlib", "re", "shlex", "shutil", "sys", "textwrap", "typing", "unicodedata"}
     # what Copier itself stands on; subprocess, which calls git
     reads |= {"copier", "copier_template_extensions", "jinja2", "yaml", "subprocess"}
     for path in [*(ROOT / "extensions").glob("*.py"), *(ROOT / "migrations").glob("*.py")]:
