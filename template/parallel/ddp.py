@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+import torch.distributed.nn  # before the group, which its functions would else keep: see `leave`
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -96,8 +97,8 @@ def code() -> dict[str, str]:
 
 
 def leave() -> None:
-    """Leave the other processes; a network that is still wrapped would abort this one."""
-    gc.collect()
+    """Leave the group, and let nothing keep it: its threads would abort a process that ends."""
+    gc.collect()  # networks that were wrapped
     distributed.destroy_process_group()
 
 
