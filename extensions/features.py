@@ -115,7 +115,7 @@ TASKS = {
         model_name="text_encoder",
         model_class="TextEncoder",
         blocks=(
-            *("encoder_block", "cross_entropy", "f1", "rotary", "initialize"),
+            *("transformer_block", "cross_entropy", "f1", "rotary", "initialize"),
             *("tables", "predictions"),
         ),
         extras={"tokenizers": ("tokenizers>=0.22",)},
@@ -125,7 +125,7 @@ TASKS = {
         description="Language modeling with a decoder-only transformer",
         model_name="gpt",
         model_class="GPT",
-        blocks=("attention", "feed_forward", "cross_entropy", "next_token", "rotary", "initialize"),
+        blocks=("transformer_block", "cross_entropy", "next_token", "rotary", "initialize"),
         extras={"tiktoken": ("tiktoken>=0.12",)},
     ),
     "tabular": Task(
@@ -145,7 +145,7 @@ TASKS = {
         model_name="patch_transformer",
         model_class="PatchTransformer",
         blocks=(
-            *("encoder_block", "quantile", "forecast_scores", "initialize", "rotary"),
+            *("transformer_block", "quantile", "forecast_scores", "initialize", "rotary"),
             *("window_scale", "images", "plots", "predictions", "tables"),
         ),
         dependencies=("pillow>=11",),
@@ -175,25 +175,17 @@ TASK_CHOICES = json.dumps({f"{name}: {row.label}": name for name, row in TASKS.i
 BLOCKS = {
     "adaptive_norm": Block("layers/adaptive_norm.py", "adaptive instance normalisation"),
     "attention": Block(
-        "layers/attention.py", "causal self-attention over several heads", needs=("rotary",)
+        "layers/attention.py", "self-attention, causal or masked", needs=("rotary",)
     ),
     "columns": Block("layers/columns.py", "numbers and categories of a table as features"),
     "down_residual": Block(
         "layers/down_residual.py", "a residual block that halves", needs=("spectral_norm",)
-    ),
-    "encoder_block": Block(
-        "layers/encoder_block.py",
-        "a transformer's step that reads both ways",
-        needs=("feed_forward", "masked_attention"),
     ),
     "feed_forward": Block("layers/feed_forward.py", "the transformer's two linear layers"),
     "image_attention": Block("layers/image_attention.py", "places that look at all places"),
     "level_embedding": Block("layers/level_embedding.py", "a number as waves"),
     "log_mel": Block(
         "layers/log_mel.py", "sound as a spectrogram in mel bands", needs=("mel_filters",)
-    ),
-    "masked_attention": Block(
-        "layers/masked_attention.py", "self-attention that leaves padding out", needs=("rotary",)
     ),
     "modulated_residual": Block(
         "layers/modulated_residual.py", "a residual block that an embedding steers"
@@ -207,6 +199,11 @@ BLOCKS = {
         "layers/spectral_norm.py", "weights that stretch nothing by more than 1"
     ),
     "standardize": Block("layers/standardize.py", "uint8 images to zero mean, unit variance"),
+    "transformer_block": Block(
+        "layers/transformer_block.py",
+        "attention and two linear layers, each around a shortcut",
+        needs=("attention", "feed_forward"),
+    ),
     "up_residual": Block(
         "layers/up_residual.py", "a residual block that enlarges", needs=("adaptive_norm",)
     ),
