@@ -234,28 +234,41 @@ BLOCKS = {
     "accuracy": Block("ops/accuracy.py", "share of samples that are right"),
     "auroc": Block("ops/auroc.py", "accuracy, and area under the ROC curve"),
     "average_precision": Block(
-        "ops/average_precision.py", "COCO's average precision", needs=("boxes", "detections")
+        "ops/average_precision.py",
+        "COCO's average precision",
+        needs=("boxes", "detections", "totals"),
     ),
     "boxes": Block("ops/boxes.py", "how far boxes overlap, and which of them to keep"),
     "confusion": Block("ops/confusion.py", "mean IoU and accuracy of the classes of pixels"),
     "detections": Block("ops/detections.py", "a few boxes an image", needs=("boxes",)),
     "f1": Block("ops/f1.py", "accuracy and F1 of the classes of samples"),
-    "fidelity": Block("ops/fidelity.py", "PSNR and SSIM"),
+    "fidelity": Block("ops/fidelity.py", "PSNR and SSIM", needs=("totals",)),
     "focal": Block("ops/focal.py", "a cross entropy that easy examples hardly take part in"),
-    "forecast_scores": Block("ops/forecast_scores.py", "MASE, and coverage of the intervals"),
+    "forecast_scores": Block(
+        "ops/forecast_scores.py", "MASE, and coverage of the intervals", needs=("totals",)
+    ),
     "initialize": Block("ops/initialize.py", "weights to start from"),
     "mel_filters": Block("ops/mel_filters.py", "frequencies to mel bands"),
-    "metric": Block("ops/metric.py", "your metric", task_s_own=True),
-    "next_token": Block("ops/next_token.py", "perplexity and accuracy of the next token"),
-    "noise_bands": Block("ops/noise_bands.py", "square error by level of the noise"),
+    "metric": Block("ops/metric.py", "your metric", task_s_own=True, needs=("totals",)),
+    "next_token": Block(
+        "ops/next_token.py", "perplexity and accuracy of the next token", needs=("totals",)
+    ),
+    "noise_bands": Block(
+        "ops/noise_bands.py", "square error by level of the noise", needs=("totals",)
+    ),
     "noise_level": Block("ops/noise_level.py", "shares of image and noise at a level"),
     "one_hot": Block("ops/one_hot.py", "class numbers as ones and zeros"),
     "random_frechet": Block(
-        "ops/random_frechet.py", "distance of drawn from real images, by random features"
+        "ops/random_frechet.py",
+        "distance of drawn from real images, by random features",
+        needs=("totals",),
     ),
-    "regression_scores": Block("ops/regression_scores.py", "RMSE and R2 in the target's unit"),
+    "regression_scores": Block(
+        "ops/regression_scores.py", "RMSE and R2 in the target's unit", needs=("totals",)
+    ),
     "rotary": Block("ops/rotary.py", "position as an angle"),
     "total_variation": Block("ops/total_variation.py", "how uneven images are"),
+    "totals": Block("ops/totals.py", "zeros in which sums stay exact"),
     "window_scale": Block("ops/window_scale.py", "windows of series, brought to one scale"),
     "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders",)),
     "folders": Block("readers/folders.py", "files in folders and in class folders"),

@@ -1,5 +1,6 @@
 """How far the network is from the noise that it looks for."""
 
+import torch
 from torch import Tensor, nn
 
 from ..ops.noise_level import signal_and_noise
@@ -20,4 +21,4 @@ class NoiseError(nn.Module):
     def count(self, targets: tuple[Tensor, Tensor]) -> Tensor:
         """Return the number of images, which are all of one size."""
         _, levels = targets
-        return levels.new_tensor(len(levels))
+        return torch.full((), len(levels), device=levels.device)

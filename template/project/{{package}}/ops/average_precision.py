@@ -5,6 +5,7 @@ from torch import Tensor
 
 from .boxes import area, intersection, pairwise_iou
 from .detections import Detections, detect
+from .totals import totals
 
 # the overlaps from which on a box counts as found, and the recalls at which the precision is read
 OVERLAPS = 0.5 + torch.arange(10, dtype=torch.float64) * ((0.95 - 0.5) / 9)
@@ -26,9 +27,8 @@ class AveragePrecision:
     def reset(self, device: torch.device) -> None:
         # the engine adds up the counters over all processes, and joins the rows of the records
         self.counters = torch.zeros(self.classes, dtype=torch.int64, device=device)  # boxes
-        self.dtype = torch.float32 if device.type == "mps" else torch.float64
-        width = COLUMNS + len(OVERLAPS)
-        self.records = [torch.empty(0, width, dtype=self.dtype, device=device)]
+        self.records = [totals(device, 0, COLUMNS + len(OVERLAPS))]
+        self.dtype = self.records[0].dtype
 
     def update(self, outputs: tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> None:
         """(B, L, K) logits, (B, L, 4) boxes, (B, L) centre-ness, ...; targets as for `add`."""

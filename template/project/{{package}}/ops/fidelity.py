@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .totals import totals
+
 
 class Fidelity:
     """Averages `psnr`, in decibels, and `ssim`, up to 1, of single images in 0..255.
@@ -18,8 +20,7 @@ class Fidelity:
 
     def reset(self, device: torch.device) -> None:
         # the engine adds up these numbers over all processes
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.counters = torch.zeros(3, dtype=dtype, device=device)  # psnr, ssim, images
+        self.counters = totals(device, 3)  # psnr, ssim, images
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(B, C, H, W) in 0..255, (B, C, H, W) bytes; 11 pixels high and wide at least."""

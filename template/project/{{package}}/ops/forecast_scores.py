@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .totals import totals
+
 
 class ForecastScores:
     """Counts the values that are there.
@@ -21,8 +23,7 @@ class ForecastScores:
 
     def reset(self, device: torch.device) -> None:
         # the engine adds up these numbers over all processes: distance, values, those in each pair
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.counters = torch.zeros(2 + len(self.pairs), device=device, dtype=dtype)
+        self.counters = totals(device, 2 + len(self.pairs))
 
     def update(self, outputs: Tensor, targets: tuple[Tensor, Tensor]) -> None:
         """(B, H, Q) forecasts, ((B, H) values, NaN where one is missing, (B,) units)."""

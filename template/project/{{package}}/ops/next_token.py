@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .totals import totals
+
 
 class NextToken:
     """Counts tokens guessed right, and their surprise; `perplexity` is that of one token."""
@@ -15,8 +17,7 @@ class NextToken:
 
     def reset(self, device: torch.device) -> None:
         # the engine adds up these numbers over all processes
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.counters = torch.zeros(3, device=device, dtype=dtype)  # nats, right, all
+        self.counters = totals(device, 3)  # nats, right, all
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(B, T, V) logits, (B, T) token ids, -100 for those that do not count."""

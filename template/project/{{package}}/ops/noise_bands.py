@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .totals import totals
+
 BANDS = ("low", "middle", "high")
 
 
@@ -17,8 +19,7 @@ class NoiseBands:
 
     def reset(self, device: torch.device) -> None:
         # the engine adds up these numbers over all processes
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.counters = torch.zeros(2, len(BANDS), device=device, dtype=dtype)  # errors, images
+        self.counters = totals(device, 2, len(BANDS))  # errors, images
 
     def update(self, outputs: Tensor, targets: tuple[Tensor, Tensor]) -> None:
         """(B, C, H, W) found noise; the true one, and (B,) levels in [0, 1)."""

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .totals import totals
+
 CHANNELS = (3, 8, 8, 8)
 PARTS = 2  # rows and columns of parts of the image, each with features of its own
 
@@ -31,8 +33,7 @@ class RandomFrechet:
         size = PARTS**2 * sum(CHANNELS[1:])
         # sums over the drawn and the real images, which the engine adds up over all processes: of
         # the outer products of (1, features), which hold the number, the sum and the products
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.counters = torch.zeros(2, 1 + size, 1 + size, device=device, dtype=dtype)
+        self.counters = totals(device, 2, 1 + size, 1 + size)
 
     @torch.no_grad()
     def update(self, outputs: Tensor, targets: Tensor) -> None:

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from .totals import totals
+
 
 class RegressionScores:
     """Counts numbers that were divided by `unit`.
@@ -22,8 +24,7 @@ class RegressionScores:
     def reset(self, device: torch.device) -> None:
         # the engine adds up these numbers over all processes: errors squared, targets, these
         # squared, how many
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.counters = torch.zeros(4, device=device, dtype=dtype)
+        self.counters = totals(device, 4)
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(...) outputs, (...) targets."""
