@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .average import Average
 from .errors import MISMATCH, NOT_WRITTEN, fail, warn
 from .prefetch import move
 from .processes import is_main_process
@@ -44,8 +45,9 @@ class Checkpoints:
         if not is_main_process():
             return
         state = {name: part.state_dict() for name, part in self.state.items()}
-        for name in ("net", "average"):
-            refuse_non_finite(state.get(name, {}), step)
+        for name, part in self.state.items():
+            if isinstance(part, (nn.Module, Average)):
+                refuse_non_finite(state[name], step)
         about = {"step": step, "scores": scores or {}, "kinds": self.kinds(), **self.about}
         content = {**about, "state": state}
         if best:
