@@ -97,7 +97,7 @@ def test_each_answer_and_each_choice_is_explained() -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_each_task_has_its_page_and_what_it_reaches(task: str) -> None:
     assert f"docs/tasks/{task}.md" in TEXTS
-    for page in ("README.md", "zensical.toml"):
+    for page in ("README.md", "docs/index.md", "zensical.toml"):
         assert f"tasks/{task}.md" in (ROOT / page).read_text(encoding="utf-8"), page
     assert f"`{task}`" in TEXTS["README.md"]
 
