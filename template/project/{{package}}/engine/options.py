@@ -43,9 +43,10 @@ flag = BooleanOptionalAction  # --memory and --no-memory
 
 def duration(text: str) -> float:
     """Return seconds."""
-    parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
-    days, hours, minutes, seconds = map(float, parts.groups("0") if parts else 4 * "0")
-    total = ((24 * days + hours) * 60 + minutes) * 60 + seconds
+    seconds = r"\d+(?:\.\d+)?(?:e[-+]\d+)?"  # config.toml may hold 1e-05
+    parts = re.fullmatch(rf"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:({seconds})s?)?", text)
+    d, h, m, s = map(float, parts.groups("0") if parts else 4 * "0")
+    total = ((24 * d + h) * 60 + m) * 60 + s
     if not 0 < total < math.inf:
         raise ArgumentTypeError(f"{text} is not a time, such as 90, 45m or 3h30m")
     return total
