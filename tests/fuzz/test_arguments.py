@@ -172,7 +172,7 @@ SETTINGS = {
     "image_classification": {
         "image-size": one_of("1", "2", "7", "16", "33"),
         "label-smoothing": one_of("0", "0.1", "0.99"),
-        **dict.fromkeys(("channels-last", "skip-bad-samples")),
+        **dict.fromkeys(("skip-bad-samples",)),
     },
     "language_modeling": {
         "context": one_of("1", "2", "7", "33"),

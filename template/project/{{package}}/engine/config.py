@@ -13,7 +13,7 @@ PLACES = {"config", "run_dir", "resume", "replay_step", "check_resume", "default
 # may change when a run is resumed; all other flags are the experiment
 FREE = PLACES.union(
     ("device", "amp", "workers", "accumulate", "compile", "deterministic", "time_limit"),
-    ("channels_last", "gradient_checkpointing", "log_every", "eval_every", "save_every", "keep"),
+    ("gradient_checkpointing", "log_every", "eval_every", "save_every", "keep"),
     ("on_nonfinite", "max_skips", "dry_run", "profile", "detect_anomaly", "check_finite"),
     ("memory", "summary", "graph"),
 )
