@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from .errors import USAGE, fail
+
 
 class Best:
     """Remembers the best score, and how many test passes ago it was."""
@@ -16,6 +18,9 @@ class Best:
 
     def update(self, scores: dict[str, float]) -> bool:
         """Return whether these scores are the best so far."""
+        if self.name not in scores:
+            there = ", ".join(scores)
+            fail(USAGE, f"Best({self.name!r}) in train.py: the test pass gives {there}; name one")
         score = scores[self.name]
         better = self.score is None or self.sign * score > self.sign * self.score
         better = better and not math.isnan(score)  # which nothing would ever beat

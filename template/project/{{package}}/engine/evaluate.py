@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import DIVERGED, fail
+from .errors import DATA, DIVERGED, fail
 from .loader import Loader
 from .prefetch import prefetch
 from .processes import bare, gather, sum_over_processes
@@ -37,6 +37,8 @@ def evaluate(
             records = gather([rows.cpu() for rows in metric.records])
             metric.records = [rows for process in records for rows in process]
     net.train(was_training)
+    if not count:
+        fail(DATA, "nothing in the test set has a target, so there is nothing to score")
     if math.isnan(loss_sum):
         fail(DIVERGED, "the test loss is NaN, so a weight or a test sample is; try a lower --lr")
     return {"loss": loss_sum / count, **metric.compute()}

@@ -47,7 +47,7 @@ class Guard:
         self.device, self.folder = device, folder
         self.scaled = scaler.is_enabled()  # then the scaler leaves steps out, and lowers its scale
         self.most = args.max_skips if self.scaled or args.on_nonfinite == "skip" else 0
-        self.replay = args.replay_step
+        self.replay, self.dry = args.replay_step, args.dry_run
         self.check = FiniteCheck(net, gradients=not self.scaled) if args.check_finite else None
         self.latest = torch.zeros(2, device=device)  # loss, norm of the gradients
         # left out: in all, in a row, the first of the row; whether the row is too long
@@ -132,13 +132,16 @@ class Guard:
             if is_main_process():
                 print(text)
             raise Ending(DIVERGED if where else 0, f"step {step} was done again")
-        path = self.folder / f"non_finite_{rank()}.json"
-        with suppress(OSError):  # a full disk must not hide what went wrong
-            path.write_text(text + "\n", encoding="utf-8")
         reason = f"{where} is not finite" if where else "not so when it was done again"
-        reason = f"step {step}: loss {numbers['loss']}, {reason} ({path})"
+        reason = f"step {step}: loss {numbers['loss']}, {reason}"
+        if not self.dry:
+            path = self.folder / f"non_finite_{rank()}.json"
+            reason += f" ({path})"
+            with suppress(OSError):  # a full disk must not hide what went wrong
+                path.write_text(text + "\n", encoding="utf-8")
         if is_main_process() or step != self.again:  # which all processes do together
-            fail(DIVERGED, f"{reason}; try a lower --lr or --clip-norm, or --on-nonfinite skip")
+            skip = "" if self.most else ", or --on-nonfinite skip"
+            fail(DIVERGED, f"{reason}; try a lower --lr or --clip-norm{skip}")
         raise Ending(DIVERGED, reason)
 
     def state_dict(self) -> dict[str, Any]:
