@@ -41,6 +41,6 @@ class ForecastScores:
         distance, count, *inside = self.counters.tolist()
         scores = {"mase": distance / count}
         for (low, high), number in zip(self.pairs, inside, strict=True):
-            share = round(100 * (self.quantiles[high] - self.quantiles[low]))
-            scores[f"coverage_{share}"] = number / count
+            share = 100 * (self.quantiles[high] - self.quantiles[low])
+            scores[f"coverage_{share:g}"] = number / count
         return scores

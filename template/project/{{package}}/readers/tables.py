@@ -37,7 +37,7 @@ class Table:
         """Return the cells of a column; `flag` is what chose it."""
         if name not in self.columns:
             there = short(", ".join(self.columns), 200)
-            fail(USAGE, f"{flag} {name}: {self.path} has no such column; it has {there}")
+            fail(USAGE, f"{flag} {name}: no such column in {self.path}; it has {there}")
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
