@@ -48,7 +48,7 @@ TASKS = {
         model_class="ResNet",
         blocks=(
             *("residual", "standardize", "cross_entropy", "accuracy", "initialize"),
-            *("folders", "images", "predictions"),
+            *("class_folders", "folders", "images", "predictions", "squares"),
         ),
         dependencies=("pillow>=11",),
     ),
@@ -59,7 +59,7 @@ TASKS = {
         model_class="UNet",
         blocks=(
             *("residual", "standardize", "dice", "confusion", "initialize"),
-            *("folders", "images"),
+            *("folders", "images", "inputs"),
         ),
         dependencies=("pillow>=11",),
     ),
@@ -70,7 +70,7 @@ TASKS = {
         model_class="Detector",
         blocks=(
             *("residual", "pyramid", "standardize", "detection", "average_precision"),
-            *("detections", "initialize", "folders", "images", "coco", "predictions"),
+            *("detections", "initialize", "coco", "folders", "images", "inputs", "predictions"),
         ),
         dependencies=("pillow>=11",),
     ),
@@ -81,7 +81,7 @@ TASKS = {
         model_class="EDSR",
         blocks=(
             *("standardize", "perceptual", "restoration", "fidelity", "total_variation"),
-            *("initialize", "folders", "images", "vgg"),
+            *("initialize", "folders", "images", "inputs", "vgg"),
         ),
         dependencies=("pillow>=11",),
         extras={"perceptual": ("torchvision>=0.26",)},
@@ -157,7 +157,7 @@ TASKS = {
         model_class="AudioResNet",
         blocks=(
             *("log_mel", "residual", "cross_entropy", "accuracy", "initialize"),
-            *("folders", "images", "predictions", "wav"),
+            *("class_folders", "folders", "images", "predictions", "wav"),
         ),
         dependencies=("pillow>=11",),
     ),
@@ -270,17 +270,22 @@ BLOCKS = {
     "total_variation": Block("ops/total_variation.py", "how uneven images are"),
     "totals": Block("ops/totals.py", "zeros in which sums stay exact"),
     "window_scale": Block("ops/window_scale.py", "windows of series, brought to one scale"),
+    "class_folders": Block(
+        "readers/class_folders.py", "files in class folders", needs=("folders",)
+    ),
     "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders",)),
-    "folders": Block("readers/folders.py", "files in folders and in class folders"),
-    "images": Block("readers/images.py", "image files, cut to a square"),
+    "folders": Block("readers/folders.py", "files in folders"),
+    "images": Block("readers/images.py", "image files, and pictures side by side"),
+    "inputs": Block("readers/inputs.py", "images to predict on", needs=("folders", "images")),
     "parquet": Block("readers/parquet.py", "rows of Parquet files", needs=("tables",)),
     "pictures": Block(
         "readers/pictures.py",
         "images without labels, read, drawn, written",
-        needs=("folders", "images"),
+        needs=("folders", "images", "squares"),
     ),
     "plots": Block("readers/plots.py", "forecasts as pictures", needs=("images",)),
     "predictions": Block("readers/predictions.py", "predictions as a table"),
+    "squares": Block("readers/squares.py", "image files, cut to a square", needs=("images",)),
     "tables": Block("readers/tables.py", "rows of CSV and JSONL files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
     "wav": Block("readers/wav.py", "WAV files, without a codec"),

@@ -102,6 +102,14 @@ def test_each_task_has_its_page_and_what_it_reaches(task: str) -> None:
     assert f"`{task}`" in TEXTS["README.md"]
 
 
+def test_each_place_to_fill_in_is_marked_once_and_listed(render: Render) -> None:
+    project = render(task="custom")
+    found = [read(project, str(path)) for path in project.rglob("*.py")]
+    marks = sum(text.count("# fill in: ") for text in found)
+    for text in (read(project, "README.md"), TEXTS["docs/tasks/custom.md"]):
+        assert marks == len(re.findall(r"^\| .+ in `\S+\.py` \|", text, re.MULTILINE))
+
+
 def test_each_block_is_listed_with_those_who_use_it() -> None:
     listed = {}
     for name, text, users in re.findall(

@@ -48,7 +48,8 @@ class Run:
         self.average = part["average"].Average(self.net, 0.9)
         self.best = part["best"].Best("loss", higher=False, patience=3)
         data = torch.utils.data.TensorDataset(INPUTS, TARGETS)
-        args = Namespace(max_skips=20, on_nonfinite="stop", replay_step=None, check_finite=False)
+        args = Namespace(max_skips=20, on_nonfinite="stop", check_finite=False)
+        args.replay_step, args.dry_run = None, False
         self.guard = part["guard"].Guard(
             self.net,
             self.optimizer,

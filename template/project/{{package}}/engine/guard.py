@@ -132,13 +132,12 @@ class Guard:
             if is_main_process():
                 print(text)
             raise Ending(DIVERGED if where else 0, f"step {step} was done again")
+        path = self.folder / f"non_finite_{rank()}.json"
+        with suppress(OSError):  # a full disk must not hide what went wrong
+            path.write_text(text + "\n", encoding="utf-8")
+        kept = "" if self.dry else f" ({path})"
         reason = f"{where} is not finite" if where else "not so when it was done again"
-        reason = f"step {step}: loss {numbers['loss']}, {reason}"
-        if not self.dry:
-            path = self.folder / f"non_finite_{rank()}.json"
-            reason += f" ({path})"
-            with suppress(OSError):  # a full disk must not hide what went wrong
-                path.write_text(text + "\n", encoding="utf-8")
+        reason = f"step {step}: loss {numbers['loss']}, {reason}{kept}"
         if is_main_process() or step != self.again:  # which all processes do together
             skip = "" if self.most else ", or --on-nonfinite skip"
             fail(DIVERGED, f"{reason}; try a lower --lr or --clip-norm{skip}")

@@ -51,14 +51,16 @@ def wanted(targets: tuple[Tensor, ...]) -> Tensor:
 def assign(places: Tensor, targets: tuple[Tensor, ...]) -> Tensor:
     """Return (B, L): the number of the box that each place is to find, or -1.
 
-    A box's length chooses the level, and its places are those near its middle; a place that would
-    do for several boxes takes the smallest.
+    A box's length chooses the level, and its places are those near its middle; a thin box counts as
+    twice as long as it is wide, so that its level has places inside it. A place that would do for
+    several boxes takes the smallest.
     """
     boxes = targets[0][:, None]  # (B, 1, M, 4)
     points, stride = places[:, None, :2], places[:, None, 2]  # (L, 1, 2), (L, 1)
-    length = (boxes[..., 2:] - boxes[..., :2]).amax(dim=-1)  # (B, 1, M)
-    fits = (length < LONGEST * stride) | (stride == stride.max())
-    fits &= (length >= LONGEST / 2 * stride) | (stride == stride.min())
+    shorter, longer = (boxes[..., 2:] - boxes[..., :2]).aminmax(dim=-1)  # (B, 1, M)
+    length = torch.minimum(longer, 2 * shorter)
+    fits = (length <= LONGEST * stride) | (stride == stride.max())
+    fits &= (length > LONGEST / 2 * stride) | (stride == stride.min())
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
     fits &= ((points - middle).abs() < NEAR * stride[..., None]).all(dim=-1)
     fits &= ((points > boxes[..., :2]) & (points < boxes[..., 2:])).all(dim=-1)

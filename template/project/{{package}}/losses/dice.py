@@ -14,7 +14,7 @@ class DiceCrossEntropy(nn.Module):
     class `ignore` are in neither, and images of nothing else do not count.
     """
 
-    def __init__(self, dice: float = 1.0, ignore: int = 255) -> None:
+    def __init__(self, ignore: int, dice: float = 1.0) -> None:
         super().__init__()
         self.dice = dice
         self.ignore = ignore

@@ -41,16 +41,25 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     return both / either - (hull - either) / hull
 
 
-def suppress(boxes: Tensor, labels: Tensor, most_overlap: float) -> Tensor:
-    """(B, N, 4) boxes, the surest first, (B, N) class ids -> (B, N), whether each is kept.
+def pick(boxes: Tensor, numbers: Tensor) -> Tensor:
+    """(B, N, 4), (B, M) -> (B, M, 4)"""
+    return boxes.gather(1, numbers[..., None].expand(-1, -1, 4))
 
-    Non-maximum suppression: a box goes if it overlaps one of its class that is kept. All images
-    take the same step at once, so it costs N small steps, whatever B is.
+
+def suppress(
+    boxes: Tensor, labels: Tensor, left: Tensor, most_overlap: float, most: int
+) -> tuple[Tensor, Tensor]:
+    """(B, N, 4) boxes, the surest first, (B, N) class ids, (B, N) which count -> two of (B, most).
+
+    Non-maximum suppression: the surest box that is left is kept, those of its class that overlap it
+    go, and so on. Returned are the kept boxes' numbers, and whether there was still one. All images
+    take a step at once, with no table of all pairs.
     """
-    rivals = labels[:, :, None] == labels[:, None, :]
-    rivals &= pairwise_iou(boxes, boxes) > most_overlap
-    kept = torch.ones_like(labels, dtype=torch.bool)
-    for place in range(labels.shape[1] - 1):
-        later = slice(place + 1, None)
-        kept[:, later] &= ~(rivals[:, place, later] & kept[:, place, None])
-    return kept
+    chosen, kept = [], []
+    for _ in range(most):
+        first = left.int().argmax(dim=1, keepdim=True)  # (B, 1)
+        chosen.append(first)
+        kept.append(left.gather(1, first))
+        rivals = pairwise_iou(pick(boxes, first), boxes)[:, 0] > most_overlap
+        left = (left & ~(rivals & (labels == labels.gather(1, first)))).scatter(1, first, False)
+    return torch.cat(chosen, dim=1), torch.cat(kept, dim=1)

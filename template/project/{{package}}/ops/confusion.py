@@ -11,7 +11,7 @@ class Confusion:
     class that is nowhere, neither in the truth nor in the outputs, is left out of the mean.
     """
 
-    def __init__(self, classes: int, ignore: int = 255) -> None:
+    def __init__(self, classes: int, ignore: int) -> None:
         self.classes = classes
         self.ignore = ignore
         self.reset(torch.device("cpu"))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .boxes import suppress
+from .boxes import pick, suppress
 
 
 class Detections(NamedTuple):
@@ -20,13 +20,14 @@ def detect(
     outputs: tuple[Tensor, ...],
     least_score: float = 0.05,
     most_overlap: float = 0.6,
-    candidates: int = 200,
+    candidates: int = 1000,
     most: int = 100,
     per_class: bool = True,
 ) -> Detections:
     """(B, L, K) logits, (B, L, 4) boxes, (B, L) centre-ness, ... -> Detections.
 
-    Per class, as the average precision wants it, a thing may be found as several classes.
+    Per class, as the average precision wants it, a thing may be found as several classes. About
+    nine places find each thing, so there are many more candidates than boxes.
     """
     logits, boxes, centreness = outputs[:3]
     classes = logits.shape[2]
@@ -37,12 +38,6 @@ def detect(
     labels = chosen % classes
     boxes = pick(boxes, chosen // classes)
     rivals = labels if per_class else torch.zeros_like(labels)
-    kept = suppress(boxes, rivals, most_overlap) & (scores > least_score)
-    first = kept.int().argsort(dim=1, descending=True, stable=True)[:, :most]
-    kept, scores, labels = (values.gather(1, first) for values in (kept, scores, labels))
+    first, kept = suppress(boxes, rivals, scores > least_score, most_overlap, most)
+    scores, labels = (values.gather(1, first) for values in (scores, labels))
     return Detections(pick(boxes, first), scores * kept, labels.where(kept, -1))
-
-
-def pick(boxes: Tensor, places: Tensor) -> Tensor:
-    """(B, L, 4), (B, N) -> (B, N, 4)"""
-    return boxes.gather(1, places[..., None].expand(-1, -1, 4))

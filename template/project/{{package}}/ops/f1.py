@@ -28,7 +28,7 @@ class F1:
         self.counters += torch.stack(counts)
 
     def compute(self) -> dict[str, float]:
-        right, found, there = self.counters.double().cpu()
+        right, found, there = self.counters.cpu().double()
         both = found + there
         scores = 2 * right[both > 0] / both[both > 0]
         accuracy = right.sum() / there.sum()

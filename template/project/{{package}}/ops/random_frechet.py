@@ -52,7 +52,7 @@ class RandomFrechet:
         return torch.cat(found, dim=1)
 
     def compute(self) -> dict[str, float]:
-        drawn, real = self.counters.double().cpu()
+        drawn, real = self.counters.cpu().double()
         (mean, covariance), (real_mean, real_covariance) = moments(drawn), moments(real)
         root = square_root(covariance)
         # tr((AB)^(1/2)) = tr((A^(1/2) B A^(1/2))^(1/2)), whose argument is symmetric

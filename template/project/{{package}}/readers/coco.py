@@ -32,12 +32,13 @@ def read_coco(
     """
     content = read_json(path)
     categories = by_id(path, content, "categories")
-    classes = [text(where, entry, "name") for where, entry in categories.values()]
+    classes = texts(categories, "name")
     numbers = {category: number for number, category in enumerate(categories)}
-    found = {}
-    for image, (where, entry) in by_id(path, content, "images").items():
+    found, images = {}, by_id(path, content, "images")
+    for image, name in zip(images, texts(images, "file_name"), strict=True):
+        where, entry = images[image]
         width, height = whole(where, entry, "width"), whole(where, entry, "height")
-        found[image] = Annotated(folder / text(where, entry, "file_name"), width, height, [])
+        found[image] = Annotated(folder / name, width, height, [])
     boxes = empty = 0
     for where, entry in entries(path, content, "annotations"):
         image, category = entry.get("image_id"), entry.get("category_id")
@@ -106,6 +107,17 @@ def text(where: str, entry: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value or value != value.encode(errors="replace").decode():
         fail(DATA, f"{where}: {name} {value!r} is not a text")
     return value
+
+
+def texts(found: dict[int, tuple[str, dict[str, Any]]], name: str) -> list[str]:
+    """Return a field of each entry, which no two of them share."""
+    values: dict[str, str] = {}
+    for where, entry in found.values():
+        value = text(where, entry, name)
+        if value in values:
+            fail(DATA, f"{where}: {name} {value!r} is that of {values[value]}, too")
+        values[value] = where
+    return list(values)
 
 
 def whole(where: str, entry: dict[str, Any], name: str) -> int:

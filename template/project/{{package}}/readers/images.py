@@ -1,4 +1,4 @@
-"""Image files: read, cut to a square, and shown side by side."""
+"""Image files: read, and shown side by side."""
 
 from pathlib import Path
 
@@ -11,21 +11,27 @@ from ..engine.errors import BadSampleError
 IMAGE_FILES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
-def read_image(path: Path, size: int) -> Tensor:
-    """Return (3, size, size) bytes: the middle of the image."""
-    return pixels(ImageOps.fit(load_image(path, "RGB"), (size, size)))
-
-
 def load_image(path: Path, mode: str | None = None) -> Image.Image:
     """Return the image as it is to be seen, in Pillow's mode of that name or in its own."""
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
-            return upright.convert(mode) if mode else upright
-    except MemoryError:
+            return eight_bits(upright, path).convert(mode) if mode else upright
+    except (MemoryError, BadSampleError):
         raise
     except Exception as error:  # decoders raise as many kinds as there are ways to damage a file
-        raise BadSampleError(f"{path}: {why_unreadable(error)}") from error
+        reason = f"{why_unreadable(error)}; --skip-bad-samples leaves it out"
+        raise BadSampleError(f"{path}: {reason}") from error
+
+
+def eight_bits(image: Image.Image, path: Path) -> Image.Image:
+    """Return the upper half of 16 bits, as Pillow's conversion would cut off all above 255."""
+    if image.mode.startswith("I;16"):
+        return image.convert("I").point(lambda value: value / 256).convert("L")
+    if image.mode in ("I", "F"):
+        reason = f"is of Pillow's mode {image.mode}, in which no number is white; save it as RGB"
+        raise BadSampleError(f"{path}: {reason}, or --skip-bad-samples leaves it out")
+    return image
 
 
 def pixels(image: Image.Image) -> Tensor:
@@ -40,16 +46,7 @@ def why_unreadable(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:  # the file system's; Pillow's have none
         return error.strerror
     bomb = isinstance(error, Image.DecompressionBombError)
-    reason = "has too many pixels" if bomb else "does not decode"
-    return f"{reason}; --skip-bad-samples leaves it out"
-
-
-def decodes(path: Path, size: int) -> bool:
-    try:
-        read_image(path, size)
-    except BadSampleError:
-        return False
-    return True
+    return "has too many pixels" if bomb else "does not decode"
 
 
 def side_by_side(images: Tensor, columns: int = 8) -> Tensor:

@@ -12,7 +12,8 @@ from ..engine.errors import OUTPUT, fail
 from ..engine.noise import normal
 from ..engine.runtime import mix
 from .folders import train_and_test_folders
-from .images import IMAGE_FILES, decodes, read_image, side_by_side
+from .images import IMAGE_FILES, side_by_side
+from .squares import decodes, read_image
 
 # at night, at sunrise, by day, at sunset: the sky above, the sky at the horizon
 SKIES = (
@@ -83,7 +84,8 @@ class Drawings(Dataset):
 
     def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Return (B, *shape) noise and (B, 3, H, W) bytes."""
-        return normal(indices, self.shape, seed), self.images.read(indices)
+        chosen = indices * len(self.images) // len(self)  # from all over, as they may be sorted
+        return normal(indices, self.shape, seed), self.images.read(chosen)
 
     def first(self, count: int) -> Tensor:
         """Return noise for a few drawings, always the same ones."""
@@ -112,7 +114,7 @@ def write_pictures(images: Tensor, folder: Path) -> None:
         for name, picture in {"grid.png": grid(images), **pictures}.items():
             Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / name)
     except OSError as error:
-        fail(OUTPUT, f"{folder}: {error.strerror or error}")
+        fail(OUTPUT, f"{folder}: {error.strerror or error}; name a folder that can be written")
 
 
 def landscapes(count: int, size: int, seed: int) -> Tensor:

@@ -24,12 +24,11 @@ def table(text: str) -> Path:
 def write_rows(
     rows: Sequence[dict[str, Any]], path: Path | None, columns: Sequence[str] = ()
 ) -> None:
-    """Write a table, numbers with six digits; without a path it is printed as CSV.
+    """Write a table; without a path it is printed as CSV.
 
     The columns are those of the first row, unless they are named, as where there may be no row.
     """
     columns = columns or list(rows[0])
-    rows = [{name: shortened(value) for name, value in row.items()} for row in rows]
     if path is None:
         write_csv(rows, columns, sys.stdout)
         return
@@ -42,10 +41,6 @@ def write_rows(
     except OSError as error:
         fail(OUTPUT, f"--output {path}: {error.strerror}")
     print(f"{len(rows)} predictions in {path}")
-
-
-def shortened(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def write_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str], file: Any) -> None:

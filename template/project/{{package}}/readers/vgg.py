@@ -19,7 +19,9 @@ def open_vgg(weights: str) -> nn.Sequential:
         from torchvision.models import VGG16_Weights, vgg
     except ImportError:
         fail(USAGE, "--perceptual: torchvision is missing; uv sync --extra perceptual")
-    features = vgg.make_layers(vgg.cfgs["D"])
+    with torch.random.fork_rng(devices=[]):  # the same random weights each time
+        torch.manual_seed(0)
+        features = vgg.make_layers(vgg.cfgs["D"])
     if weights == "random":
         return features
     try:
