@@ -169,7 +169,8 @@ def test_killed_process_takes_the_others_along(torchrun) -> None:
 
 def test_process_that_hangs_is_given_up(torchrun) -> None:
     run = torchrun("hangs", "hangs")
-    run.wait_until(lambda: SILENT in run.output(), 120)
+    # it says so before it notes it, and the first to note it counts
+    run.wait_until(lambda: SILENT in run.output() and run.status()["state"] == "failed", 120)
     # for torchrun, which would wait for it for half a minute
     for number in run.alive():
         os.kill(number, signal.SIGCONT)
