@@ -15,8 +15,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 import forked
 from extensions.features import TASKS
+from releases import ROOT, copy_parts
 
-ROOT = Path(__file__).parent.parent
 # what would otherwise depend on the machine
 ANSWERS = {
     "project_name": "My Project",
@@ -68,21 +68,12 @@ def questions() -> dict[str, Any]:
     return {name: question for name, question in config.items() if not name.startswith("_")}
 
 
-def copy_template(folder: Path) -> Path:
-    """Copy what Copier needs of this tree, as it lies on disk, without its git history."""
-    leave_out = shutil.ignore_patterns("__pycache__", ".*_cache")
-    for name in ("extensions", "migrations", "template"):
-        shutil.copytree(ROOT / name, folder / name, ignore=leave_out)
-    shutil.copy(ROOT / "copier.yml", folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template without git, which pytest-copie would clone for each render."""
     # such a copy is refused outside of tests: see extensions/context.py
     os.environ["COPIER_PYTORCH_WITHOUT_GIT"] = "1"
-    return copy_template(tmp_path_factory.mktemp("template") / "copier-pytorch")
+    return copy_parts(tmp_path_factory.mktemp("template") / "copier-pytorch")
 
 
 @pytest.fixture(scope="session")

@@ -116,11 +116,11 @@ def main() -> None:
     parser.add_argument("--task", choices=TASKS, action="append", help="of these only")
     parser.add_argument("--seed", type=int, default=1, help="of where the kills fall")
     args = parser.parse_args()
-    from conftest import copy_template
+    from releases import copy_parts
 
     began, chance = time.monotonic(), random.Random(args.seed)
     with tempfile.TemporaryDirectory() as name:
-        template = copy_template(Path(name) / "template")
+        template = copy_parts(Path(name) / "template")
         tasks = args.task or list(TASKS)
         for task in tasks:
             folder = forked.render(Path(name) / task, template, task)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import ROOT, Render, copy_template, questions
+from conftest import ROOT, Render, questions
 from extensions.features import BLOCKS, TASKS, block_choices, blocks_of, owned
+from releases import copy_parts
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
@@ -215,7 +216,7 @@ def test_workflows_use_the_actions_of_a_project(render: Render) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the command is one for a POSIX shell")
 def test_first_command_of_the_readme(tmp_path: Path) -> None:
-    clone = copy_template(tmp_path / "copier-pytorch")
+    clone = copy_parts(tmp_path / "copier-pytorch")
     identity = ("-c", "user.name=Ada Lovelace", "-c", "user.email=ada@example.com")
     for step in (("init", "--quiet"), ("add", "."), (*identity, "commit", "--quiet", "-m", "all")):
         subprocess.run(["git", *step], cwd=clone, check=True)

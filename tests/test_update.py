@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from copier import run_copy, run_update
 
-from conftest import ANSWERS, copy_template
+from conftest import ANSWERS
+from releases import copy_parts
 
 pytestmark = pytest.mark.update
 
@@ -81,7 +82,7 @@ def git_identity(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """The template with two releases: 0.1.0, made up, and 0.2.0, the tree as it lies on disk."""
-    folder = copy_template(tmp_path / "copier-pytorch")
+    folder = copy_parts(tmp_path / "copier-pytorch")
     git(folder, "init", "--quiet")
     for name, addition in EARLIER.items():
         append(folder / "template" / name, addition)
@@ -221,7 +222,7 @@ def test_later_yes_adds_its_files(project: Path) -> None:
 
 
 def test_template_without_tags_can_be_updated_from(tmp_path: Path) -> None:
-    repository = copy_template(tmp_path / "copier-pytorch")
+    repository = copy_parts(tmp_path / "copier-pytorch")
     git(repository, "init", "--quiet")
     commit(repository)
     project = copy(repository, tmp_path / "project", "HEAD")

@@ -24,8 +24,8 @@ from torch import Tensor, nn  # noqa: E402
 from torch.amp import GradScaler  # noqa: E402
 
 import forked  # noqa: E402
-from conftest import copy_template  # noqa: E402
 from forked import PACKAGE, TASKS, Project  # noqa: E402
+from releases import copy_parts  # noqa: E402
 
 MODULES = ("average", "best", "checkpoint", "guard", "loader", "optimize")
 STEPS = 5
@@ -110,7 +110,7 @@ def trace(project: Project, place: Path, run: str, *flags: str) -> dict[str, lis
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        template = copy_template(Path(name) / "template")
+        template = copy_parts(Path(name) / "template")
         folder = Path(name)
         for task in TASKS:
             folder = forked.render(Path(name) / task, template, task)
