@@ -21,6 +21,16 @@ from jinja2 import Environment
 
 from . import features, names
 
+# as Copier reads them, which takes anything else for a yes
+YES_OR_NO = {"y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0"}
+# what the owner's files, which no update touches, are written for, and what to do instead
+FOR_GOOD = {
+    "task": "make a new project, and take over what you need",
+    "package": "git mv it, replace its name in code and answers file, and commit",
+    "model_name": "git mv it, replace its name in code and answers file, and commit",
+    "model_class": "replace it in code and answers file, and commit",
+}
+
 
 @functools.cache
 def questions(template: Path) -> dict[str, dict[str, Any]]:
@@ -29,6 +39,11 @@ def questions(template: Path) -> dict[str, dict[str, Any]]:
 
 
 def refuse_bad_data(data: Mapping[str, Any], asked: Mapping[str, Any], before: Any) -> None:
+    # an update renders its project as it was, from what stands in the answers file
+    from_file = "_commit" in data
+    source = "the answers file: " if from_file else "--data "
+    for key in [name for name in asked if from_file and name not in data]:
+        raise UserMessageError(f"{source}{key} is missing; git log has the file as it was")
     # an update's inner renders pass every question, and also those that are no longer asked
     unknown = data.keys() - asked.keys() if asked.keys() - data.keys() else ()
     for key in unknown:
@@ -39,7 +54,7 @@ def refuse_bad_data(data: Mapping[str, Any], asked: Mapping[str, Any], before: A
     for key in [name for name in asked if name in data]:
         if message := wrong(key, data[key], asked[key], defaults | dict(before) | dict(data)):
             shown = textwrap.shorten(names.one_line(str(data[key])), 60)
-            raise UserMessageError(names.one_line(f"--data {key}={shown}: {message}"))
+            raise UserMessageError(names.one_line(f"{source}{key}={shown}: {message}"))
 
 
 def wrong(name: str, value: Any, question: Mapping[str, Any], answers: dict[str, Any]) -> str:
@@ -51,6 +66,8 @@ def wrong(name: str, value: Any, question: Mapping[str, Any], answers: dict[str,
     whole = re.fullmatch(r"\s*[-+]?\d{1,18}\s*", str(value))
     if question["type"] == "int" and not whole:
         return "use a whole number"
+    if question["type"] == "bool" and str(value).strip().lower() not in YES_OR_NO:
+        return "use yes or no"
     value = int(value) if question["type"] == "int" else str(value)
     if "choices" in question:
         return wrong_choices(name, [value], question, answers)
@@ -125,6 +142,15 @@ def refuse(context: Mapping[str, Any]) -> None:
         refuse_occupied(Path(conf["dst_path"]), str(conf["answers_file"]))
 
 
+def refuse_another_project(answers: Mapping[str, Any], before: str) -> None:
+    """Refuse an update whose answers would leave the owner's files behind."""
+    was = yaml.safe_load(before) or {}
+    for name, way_out in FOR_GOOD.items():
+        if was.get(name, answers[name]) != answers[name]:
+            change = f"{was[name]} can't become {answers[name]} by an update"
+            raise UserMessageError(f"{name}: {change}; {way_out}")
+
+
 def answers_file_text(conf: Mapping[str, Any]) -> str:
     path = Path(conf["dst_path"], conf["answers_file"])
     return path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -163,4 +189,7 @@ class Context(ContextHook):
         elif phase == "render":
             if self.before is None:
                 self.before = answers_file_text(context["_copier_conf"])
+            # known only where Copier asks what to leave out, which is before it writes
+            if context.get("_copier_operation") == "update":
+                refuse_another_project(context, self.before)
             context.update(computed(context, self.before))

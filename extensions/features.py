@@ -307,11 +307,14 @@ class Option(NamedTuple):
 
 
 OPTIONS = {
-    "github_actions": Option(("/.github",)),
+    "github_actions": Option(("/.github/workflows/ci.yml", "/.github/workflows/audit.yml")),
     "pre_commit": Option(("/.pre-commit-config.yaml",), ("pre-commit>=4.3",)),
     "docker": Option(("/Dockerfile", "/.dockerignore")),
     "notebook": Option(("/notebooks",), ("ipykernel>=7",)),
 }
+
+# who looks for a newer template -> the file that tells them how
+UPDATES = {"github": "/.github/workflows/update.yml", "renovate": "/renovate.json"}
 
 
 class TorchBuild(NamedTuple):
@@ -355,6 +358,9 @@ def left_out(answers: Mapping[str, Any]) -> list[str]:
     package = answers["package"]
     blocks = blocks_of(answers["task"]) | with_needs(answers["blocks"])
     paths = [path for name in OPTIONS if not answers[name] for path in OPTIONS[name].files]
+    paths += [path for name, path in UPDATES.items() if name != answers["updates"]]
+    if not answers["github_actions"] and answers["updates"] != "github":
+        paths.append("/.github")
     for name in LOGGERS.keys() - {"csv", *answers["logger"]}:
         paths += [f"/{package}/engine/loggers/{name}.py", f"/tests/engine/test_{name}.py"]
     if not {*answers["logger"]} - {"csv"}:

@@ -9,8 +9,9 @@ import shlex
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment
 from jinja2.ext import Extension
@@ -204,7 +205,15 @@ def member_order(name: str) -> tuple[bool, bool, str]:
     return not (name.isupper() and len(name) > 1), not name[0].isupper(), name.lower()
 
 
-FILTERS = (package_name, one_line, quoted, docstring, markdown, sort_imports)
+def reachable(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers with a source that an update finds from any folder: no relative path."""
+    source = Path(str(answers.get("_src_path", "")))
+    if source.is_absolute() or not source.is_dir() or "_src_path" not in answers:
+        return {**answers}
+    return {**answers, "_src_path": source.resolve().as_posix()}
+
+
+FILTERS = (package_name, one_line, quoted, docstring, markdown, sort_imports, reachable)
 
 
 @functools.cache

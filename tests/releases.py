@@ -13,7 +13,7 @@ RELEASES: dict[str, str] = tomllib.loads((ROOT / "releases.toml").read_text(enco
 # the tree as it lies on disk, as the release that comes after all the others
 NEXT = "1000.0.0"
 # what Copier, our extensions and our migrations read of this repository
-PARTS = ("CHANGELOG.md", "copier.yml", "extensions", "migrations", "template")
+PARTS = ("CHANGELOG.md", "copier.yml", "extensions", "migrations", "practices.toml", "template")
 
 
 def git(folder: Path, *arguments: str) -> str:

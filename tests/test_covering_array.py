@@ -37,6 +37,7 @@ VALUES: dict[str, Sequence[Any]] = {
     "python": ("3.11", "3.12", "3.13", "3.14"),
     "torch_source": ("pypi", "cpu", "cu12x", "cu13x", "rocm"),
     "github_actions": (False, True),
+    "updates": ("none", "github", "renovate"),
     "pre_commit": (False, True),
     "docker": (False, True),
     "notebook": (False, True),
@@ -55,13 +56,13 @@ ALWAYS = {
     *("tests/conftest.py", "tests/test_data.py", "tests/test_gpu.py", "tests/test_model.py"),
     *("tests/small.py", "tests/test_scripts.py", "tests/test_styleguide.py"),
 }
-MODULES = {"__init__.py", "data.py", "doctor.py"}
+MODULES = {"__init__.py", "data.py", "doctor.py", "practices.toml"}
 ENGINE = set(
     """
     __init__ accumulate average best check_resume checkpoint config debug environment errors
     evaluate formats graph guard inspection launch layout loader lock memory metrics noise
-    optimize options order outlet picture prefetch processes profile progress run runtime samples
-    signals status storage weights workers writer
+    optimize options order outlet picture practices prefetch processes profile progress run
+    runtime samples signals status storage weights workers writer
     """.split()
 )
 # one test file per engine file
@@ -149,6 +150,10 @@ def expected_files(answers: dict[str, Any]) -> set[str]:
     files |= {f"tests/engine/test_{name}.py" for name in ENGINE_TESTS | loggers}
     if answers.get("github_actions", True):
         files |= {".github/workflows/ci.yml", ".github/workflows/audit.yml"}
+    if answers.get("updates") == "github":
+        files.add(".github/workflows/update.yml")
+    if answers.get("updates") == "renovate":
+        files.add("renovate.json")
     if answers.get("pre_commit", True):
         files.add(".pre-commit-config.yaml")
     if answers.get("docker"):

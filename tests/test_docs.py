@@ -22,14 +22,17 @@ SOME_ANSWERS: list[dict[str, Any]] = [
     {},
     {"task": "language_modeling", "logger": ["csv"], "github_actions": False, "pre_commit": False},
     {"parallel": "ddp", "logger": ["wandb", "mlflow"], "docker": True, "notebook": True},
+    {"updates": "github"},
+    {"updates": "renovate", "github_actions": False},
     {"blocks": ["attention"], "package": "p" * 24, "model_name": "m" * 24, "torch_source": "cpu"},
 ]
 # of Copier, uv, pip, git, torchrun and the other programs in our examples, tests/kill.py among them
 FOREIGN = set(
     """
-    --check --data --defaults --directory --editable --extra --help --include --index-url --kills
-    --locked --logdir --max-restarts --nproc-per-node --requeue --signal --signals-to-handle
-    --standalone --thorough --trust --vcs-ref --with
+    --all --check --conflict --data --defaults --directory --editable --extra --force --help
+    --include --index-url --kills --locked --logdir --max-restarts --nproc-per-node --requeue
+    --signal --signals-to-handle --staged --standalone --thorough --trust --vcs-ref --with
+    --worktree
     """.split()
 )
 
@@ -150,6 +153,7 @@ def test_paths_exist(render: Render) -> None:
         rest = [choice["value"] for choice in json.loads(block_choices({"task": task})).values()]
         rest = [name for name in rest if name not in blocks_of(task)]
         every = {"docker": True, "notebook": True, "logger": ["tensorboard", "wandb", "mlflow"]}
+        every |= {"updates": "github"}
         project = render(task=task, package="package", blocks=rest, **every)
         files |= {path.relative_to(project).as_posix() for path in project.rglob("*")}
     below = ("", "package/", "template/", "template/tasks/image_classification/")
@@ -171,11 +175,6 @@ def test_exit_codes_are_those_of_the_engine(render: Render) -> None:
     source = read(render(), "my_project/engine/errors.py")
     rows = re.findall(r"^\| (\d+) \| ", TEXTS["docs/architecture.md"], re.MULTILINE)
     assert {*rows} == {"0", "1", *re.findall(r"^[A-Z_]+ = (\d+)", source, re.MULTILINE)}
-
-
-def test_practices_are_complete() -> None:
-    numbers = re.findall(r"^\| P(\d\d) \|", TEXTS["docs/practices.md"], re.MULTILINE)
-    assert [int(number) for number in numbers] == [*range(1, 42)]
 
 
 def test_links_resolve() -> None:

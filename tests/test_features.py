@@ -15,6 +15,7 @@ from extensions.features import (
     TASK_CHOICES,
     TASKS,
     TORCH_BUILDS,
+    UPDATES,
     blocks_of,
     left_out,
     owned,
@@ -38,6 +39,7 @@ def test_questions_offer_what_the_table_knows() -> None:
     assert choices("task") == set(TASKS)
     assert choices("logger") == set(LOGGERS)
     assert choices("torch_source") == {"pypi", *TORCH_BUILDS}
+    assert choices("updates") == {"none", *UPDATES}
     assert set(OPTIONS) <= set(questions())
 
 
@@ -104,7 +106,7 @@ def test_block_is_there_when_used_or_asked_for(render: Render, task: str) -> Non
 @pytest.mark.parametrize("block", sorted(CATALOGUE - blocks_of("language_modeling")))
 def test_block_brings_what_it_needs(block: str) -> None:
     answers = {"task": "language_modeling", "package": "a", "blocks": [block], "logger": []}
-    out = left_out(answers | dict.fromkeys(OPTIONS, False))
+    out = left_out(answers | dict.fromkeys(OPTIONS, False) | {"updates": "none"})
     for name in with_needs([block]):
         assert f"/a/{BLOCKS[name].path}" not in out and f"/tests/test_{name}.py" not in out
 

@@ -17,7 +17,12 @@ from conftest import ROOT, Render
 from extensions.features import LOGGERS, TASKS
 
 # the jobs that may write, and what
-WRITERS = {("release", "release"): {"contents": "write"}}
+WRITERS = {
+    ("release", "release"): {"contents": "write"},
+    ("update", "pull-request"): {"contents": "write", "pull-requests": "write"},
+}
+# the workflows that use a secret of the owner's, and which
+SECRETS = {"update": {"COPIER_UPDATE_TOKEN"}}
 EVERYTHING = {"parallel": "ddp", "logger": list(LOGGERS), "docker": True, "notebook": True}
 
 
@@ -30,7 +35,7 @@ def project(request: pytest.FixtureRequest, render: Render) -> Path:
 @pytest.fixture(params=["template", "project"])
 def workflows(request: pytest.FixtureRequest, render: Render) -> list[Path]:
     """The workflows of the template, and those of a project."""
-    folder = ROOT if request.param == "template" else render()
+    folder = ROOT if request.param == "template" else render(updates="github")
     return sorted((folder / ".github" / "workflows").glob("*.yml"))
 
 
@@ -64,7 +69,7 @@ def test_jobs_have_the_least_permissions_and_an_end(workflows: list[Path]) -> No
             assert job["timeout-minutes"], (path, name)
         # what a workflow is told by GitHub reaches a shell through the environment only
         assert not [line for line in text.splitlines() if "run:" in line and "${{" in line], path
-        assert "secrets." not in text, path
+        assert {*re.findall(r"secrets\.(\w+)", text)} == SECRETS.get(path.stem, set()), path
 
 
 def test_actions_are_pinned_and_leave_no_token_behind(workflows: list[Path]) -> None:
@@ -174,8 +179,10 @@ def test_template_runs_nothing_that_was_typed() -> None:
 def test_template_imports_nothing_that_sends() -> None:
     reads = {"builtins", "collections", "difflib", "functools", "itertools", "json", "keyword"}
     reads |= {"os", "pathlib", "re", "shlex", "shutil", "sys", "textwrap", "typing", "unicodedata"}
+    reads |= {"hashlib", "tomllib"}
     # what Copier itself stands on; subprocess, which calls git
-    reads |= {"copier", "copier_template_extensions", "jinja2", "yaml", "subprocess"}
+    reads |= {"copier", "copier_template_extensions", "jinja2", "packaging", "yaml", "subprocess"}
+    reads |= {"extensions", "migrations"}
     for path in [*(ROOT / "extensions").glob("*.py"), *(ROOT / "migrations").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):

@@ -1,65 +1,51 @@
-"""An owner's project and the template's next release."""
+"""A project of each release and the template as it is now."""
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from copier import run_copy, run_update
+import yaml
+from copier import VcsRef, run_copy
 
-from conftest import ANSWERS
-from releases import copy_parts
+import releases
+from conftest import ANSWERS, SAMPLE, questions
+from extensions import context
+from extensions.features import LOGGERS, OPTIONS, TASKS, TORCH_BUILDS, owned
+from releases import NEXT, RELEASES, commit, copy, files, git, update
 
 pytestmark = pytest.mark.update
 
-OWNED = (
-    *("README.md", "CHANGELOG.md", "LICENSE", "notebooks/*"),
-    *("my_project/*net.py", "my_project/data.py"),
-    *("my_project/layers/*", "my_project/losses/*", "my_project/ops/*"),
-    *("tests/test_model.py", "tests/test_data.py"),
-    *("tests/test_a*", "tests/test_cross_entropy.py", "tests/test_feed_forward.py"),
-    *("tests/test_initialize.py", "tests/test_next_token.py", "tests/test_r*"),
-    "tests/test_standardize.py",
+FIRST = next(iter(RELEASES))
+# what of a text file of each kind differs in NEXT, so that there is something to merge
+NEWER = "\n# newer\n"
+CHANGED = (
+    *("project/{{package}}/engine/errors.py", "scripts/train.py.jinja", "project/ruff.toml"),
+    *("tasks/image_classification/model.py.jinja", "project/{{package}}/layers/residual.py"),
 )
-# a text file of each kind in the template, and what an earlier release had there
-EARLIER = {
-    "project/{{package}}/engine/errors.py": "\n# of an earlier release\n",
-    "project/train.py.jinja": "\n# of an earlier release\n",
-    "project/ruff.toml": "\n# of an earlier release\n",
-    "project/CHANGELOG.md": "\nof an earlier release\n",
-    "tasks/image_classification/model.py.jinja": "\n# of an earlier release\n",
-    "project/{{package}}/layers/residual.py": "\n# of an earlier release\n",
+CHANGELOG = """# Changelog
+
+## Unreleased
+
+- a change of the loop,
+  in two lines (P07: `train.py`)
+- a mend of a block (P04: `layers/residual.py`)
+- what another task has (P04: `layers/transformer_block.py`)
+
+## {0}, 2026-01-01
+
+- an older change (P07: `train.py`)
+"""
+EVERYTHING: dict[str, Any] = {
+    **dict.fromkeys(OPTIONS, True),
+    "parallel": "ddp",
+    "logger": [*LOGGERS],
+    "blocks": ["one_hot"],
 }
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def commit(folder: Path) -> None:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "a commit")
-
-
-def release(repository: Path, version: str) -> None:
-    commit(repository)
-    git(repository, "tag", version)
-
-
-def files(project: Path) -> dict[str, bytes]:
-    """Return the content of each file by its path."""
-    found = (path for path in project.rglob("*") if path.is_file())
-    paths = {path.relative_to(project).as_posix(): path for path in found}
-    return {name: path.read_bytes() for name, path in paths.items() if name[:5] != ".git/"}
-
-
-def is_owned(name: str) -> bool:
-    return any(fnmatch(name, pattern) for pattern in OWNED)
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -72,78 +58,118 @@ def append(path: Path, text: str) -> None:
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
-@pytest.fixture(autouse=True)
-def git_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "Ada Lovelace")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.com")
+def answers_of(project: Path) -> dict[str, Any]:
+    return yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """The template with two releases: 0.1.0, made up, and 0.2.0, the tree as it lies on disk."""
-    folder = copy_parts(tmp_path / "copier-pytorch")
-    git(folder, "init", "--quiet")
-    for name, addition in EARLIER.items():
-        append(folder / "template" / name, addition)
-    release(folder, "0.1.0")
-    for name, addition in EARLIER.items():
-        edit(folder / "template" / name, addition, "")
-    release(folder, "0.2.0")
-    return folder
+def given(project: Path) -> dict[str, Any]:
+    return {name: value for name, value in answers_of(project).items() if name[0] != "_"}
 
 
-def copy(repository: Path, folder: Path, version: str, **answers: Any) -> Path:
-    """Render a release and commit the project, as the closing message says."""
-    run_copy(
-        str(repository),
-        folder,
-        data=ANSWERS | answers,
-        vcs_ref=version,
-        defaults=True,
-        unsafe=True,
-        quiet=True,
-    )
-    git(folder, "init", "--quiet")
+def is_owned(name: str, project: Path) -> bool:
+    theirs = owned(answers_of(project))
+    return any(f"/{name}/".startswith(f"{path}/") for path in theirs)
+
+
+def command(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Update on the command line, as an owner does."""
+    call = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", *arguments]
+    return subprocess.run(call, cwd=project, capture_output=True, text=True, check=False)
+
+
+def status(project: Path) -> list[str]:
+    return git(project, "status", "--porcelain").splitlines()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with its releases, and as it is now."""
+    return releases.clone(tmp_path_factory.mktemp("template") / "copier-pytorch")
+
+
+@pytest.fixture(scope="module")
+def changed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with a change in a file of each owner between the last two versions."""
+    folder = tmp_path_factory.mktemp("changed") / "copier-pytorch"
+    shutil.copytree(template, folder)
+    git(folder, "tag", "v999.0.0")
+    for name in CHANGED:
+        append(folder / "template" / name, NEWER)
+    (folder / "CHANGELOG.md").write_text(CHANGELOG.format("999.0.0"), encoding="utf-8")
     commit(folder)
+    git(folder, "tag", "--force", f"v{NEXT}")
     return folder
 
 
-def update(project: Path, **options: Any) -> None:
-    run_update(project, defaults=True, overwrite=True, unsafe=True, quiet=True, **options)
-
-
 @pytest.fixture
-def project(repository: Path, tmp_path: Path) -> Iterator[Path]:
-    """A project of the earlier release; after the test, no conflict is in a file of its owner."""
-    project = copy(repository, tmp_path / "project", "0.1.0")
+def project(changed: Path, tmp_path: Path) -> Iterator[Path]:
+    """A project of the version before; after the test, no conflict is in a file of its owner."""
+    project = copy(changed, tmp_path / "project", "999.0.0", **ANSWERS)
     yield project
     unmerged = git(project, "diff", "--name-only", "--diff-filter=U").splitlines()
-    assert [name for name in unmerged if is_owned(name)] == []
+    assert [name for name in unmerged if is_owned(name, project)] == []
     assert not list(project.rglob("*.rej"))
 
 
-def test_untouched_project_becomes_a_fresh_render(
-    repository: Path, project: Path, tmp_path: Path
+def differing(found: dict[str, bytes], expected: dict[str, bytes]) -> list[str]:
+    """Return the files that only one of them has, and those that are not the same."""
+    names = found.keys() | expected.keys()
+    return sorted(name for name in names if found.get(name) != expected.get(name))
+
+
+# the gate: nothing is released that fails here
+
+GATE = [(release, task, {}) for release in RELEASES for task in TASKS]
+GATE += [(release, task, EVERYTHING) for release in RELEASES for task in SAMPLE]
+
+
+@pytest.mark.parametrize(
+    ("release", "task", "answers"),
+    GATE,
+    ids=[f"{task}-{release}{'-everything' if rest else ''}" for release, task, rest in GATE],
+)
+def test_untouched_project_of_a_release_becomes_a_fresh_render(
+    template: Path, tmp_path: Path, release: str, task: str, answers: dict[str, Any]
 ) -> None:
+    asked = ANSWERS | {"task": task} | answers
+    project = copy(template, tmp_path / "project", release, **asked)
     before = files(project)
     update(project)
-    after, fresh = files(project), files(copy(repository, tmp_path / "fresh", "0.2.0"))
-    assert after.keys() == fresh.keys()
-    for name, content in fresh.items():
-        assert after[name] == (before[name] if is_owned(name) else content), name
-    changed = {name for name in after if before[name] != after[name]}
-    expected = {"my_project/engine/errors.py", "train.py", "ruff.toml", ".copier-answers.yml"}
-    assert changed == expected
+    assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
+    fresh = files(copy(template, tmp_path / "fresh", NEXT, **asked))
+    theirs = {name: content for name, content in before.items() if is_owned(name, project)}
+    assert differing(files(project), fresh | theirs) == []
 
 
-def test_update_keeps_the_owner_s_edits(repository: Path, project: Path, tmp_path: Path) -> None:
-    for name in filter(is_owned, files(project)):
-        append(project / name, "\n# mine\n")
-    deleted = [
-        project / "tests" / "test_model.py",
-        project / "my_project" / "layers" / "residual.py",
-    ]
+def test_question_that_is_new_renders_what_was_there_before(template: Path) -> None:
+    for release in RELEASES:
+        config = yaml.safe_load(git(template, "show", f"v{release}:copier.yml"))
+        for name, question in questions().items():
+            if name not in config:
+                assert question["default"] in (False, "none", []), name
+        gone = {name for name in config if name[0] != "_"} - questions().keys()
+        assert gone == set(), "a question that an answers file has"
+
+
+# an owner's edits
+
+
+def test_update_changes_what_is_not_the_owner_s(project: Path) -> None:
+    update(project)
+    changes = {line[3:] for line in status(project)}
+    assert changes == {
+        "my_project/engine/errors.py",
+        "train.py",
+        "ruff.toml",
+        ".copier-answers.yml",
+    }
+
+
+def test_update_keeps_the_owner_s_edits(changed: Path, project: Path, tmp_path: Path) -> None:
+    for name in files(project):
+        if is_owned(name, project):
+            append(project / name, "\n# mine\n")
+    deleted = [project / "tests/test_model.py", project / "my_project/layers/residual.py"]
     for path in deleted:
         path.unlink()
     (project / "my_project" / "layers" / "mine.py").write_text("# mine\n")
@@ -157,60 +183,174 @@ def test_update_keeps_the_owner_s_edits(repository: Path, project: Path, tmp_pat
 
     after = files(project)
     for name in before:
-        if is_owned(name):
+        if is_owned(name, project):
             assert after[name] == before[name], name
     assert not any(path.exists() for path in deleted)
-    fresh = files(copy(repository, tmp_path / "fresh", "0.2.0"))
-    assert after["my_project/engine/errors.py"] == fresh["my_project/engine/errors.py"]
+    errors = "my_project/engine/errors.py"
+    assert after[errors] == files(copy(changed, tmp_path / "fresh", NEXT, **ANSWERS))[errors]
     for name, line in (
         ("train.py", b"my learning rate"),
         ("pyproject.toml", b'"einops"'),
         ("ruff.toml", b"line-length = 80"),
     ):
         assert line in after[name]
-        assert b"earlier" not in after[name]
+    assert NEWER.encode() in after["train.py"] and NEWER.encode() in after["ruff.toml"]
     assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
 
 
-def test_conflicts_are_listed(project: Path) -> None:
-    edit(project / "ruff.toml", "# of an earlier release", "# mine")
+def test_renamed_package_is_still_updated(project: Path) -> None:
+    git(project, "mv", "my_project", "mine")
+    for name, content in files(project).items():
+        text = content.decode(errors="surrogateescape").replace("my_project", "mine")
+        (project / name).write_bytes(text.encode(errors="surrogateescape"))
+    append(project / "mine" / "engine" / "order.py", "\n# mine\n")
     commit(project)
-    command = [sys.executable, "-m", "copier", "update", "--trust", "--defaults"]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
-    assert result.stdout.endswith("look for <<<<<<< in:\nruff.toml\n")
+    update(project)
+    changes = {line[3:] for line in status(project)}
+    assert changes == {"mine/engine/errors.py", "train.py", "ruff.toml", ".copier-answers.yml"}
+
+
+# the closing message
+
+
+def test_update_tells_what_came_and_what_to_do(project: Path) -> None:
+    done = command(project)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        f"""From 999.0.0 to {NEXT}.
+
+What changed in this project:
+- a change of the loop,
+  in two lines (P07: `train.py`)
+
+Changed in files that are yours, which no update touches; take it over if you like:
+- a mend of a block (P04: `layers/residual.py`)
+
+Look at it with git diff, then:
+
+    uv run pytest
+    git add --all
+    git commit -m "Update to copier-pytorch {NEXT}"
+"""
+    )
+    commit(project)
+    assert command(project).stdout.startswith(f"Still at {NEXT}.\n\nLook at it with git diff, then")
+
+
+def test_conflicts_are_in_the_file_and_listed(project: Path) -> None:
+    append(project / "ruff.toml", "\n# mine\n")
+    commit(project)
+    done = command(project)
+    assert done.returncode == 0
+    assert "look for <<<<<<< in:\nruff.toml\n\nLook at it with git diff, solve" in done.stdout
+    text = (project / "ruff.toml").read_text(encoding="utf-8")
+    assert text.index("<<<<<<<") < text.index("# mine") < text.index("# newer")
 
 
 def test_rejected_changes_are_listed(project: Path) -> None:
-    edit(project / "ruff.toml", "# of an earlier release", "# mine")
+    append(project / "ruff.toml", "\n# mine\n")
     commit(project)
-    command = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--conflict=rej"]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
-    assert result.stdout.endswith("then delete:\nruff.toml.rej\n")
+    done = command(project, "--conflict=rej")
+    assert "put them in by hand, then delete:\nruff.toml.rej\n\nLook" in done.stdout
     (project / "ruff.toml.rej").unlink()
 
 
-def test_update_without_conflict_lists_nothing(project: Path) -> None:
-    command = [sys.executable, "-m", "copier", "update", "--trust", "--defaults"]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == ""
-
-
-def test_later_yes_adds_its_files(project: Path) -> None:
-    residual = project / "my_project" / "layers" / "residual.py"
-    append(residual, "# mine\n")
+def test_change_in_a_moved_file_is_told(project: Path) -> None:
+    (project / "scripts").mkdir()
+    git(project, "mv", "train.py", "scripts/train.py")
     commit(project)
-    later = {"docker": True, "notebook": True, "blocks": ["attention"], "logger": ["csv", "wandb"]}
-    update(project, data=later, vcs_ref="0.1.0")
-    for name in (
-        *("Dockerfile", "notebooks/explore.ipynb", "tests/test_attention.py"),
-        *("my_project/layers/attention.py", "my_project/ops/rotary.py"),
-        "my_project/engine/loggers/wandb.py",
-    ):
-        assert (project / name).exists(), name
-    assert not (project / "my_project" / "engine" / "loggers" / "tensorboard.py").exists()
-    assert residual.read_text().endswith("# mine\n")
+    done = command(project)
+    assert "you have moved or deleted:\n- a change of the loop" in done.stdout
+    assert not (project / "train.py").exists()
 
-    # what arrived is the owner's from then on
+
+def test_update_of_a_project_in_a_folder_of_a_repository(changed: Path, tmp_path: Path) -> None:
+    project = copy(changed, tmp_path / "all" / "project", "999.0.0", **ANSWERS)
+    shutil.rmtree(project / ".git")
+    git(tmp_path / "all", "init", "--quiet")
+    commit(tmp_path / "all")
+    append(project / "ruff.toml", "\n# mine\n")
+    commit(tmp_path / "all")
+    done = command(project)
+    assert done.returncode == 0, done.stderr
+    assert "in two lines (P07: `train.py`)" in done.stdout
+    assert "look for <<<<<<< in:\nruff.toml\n" in done.stdout
+
+
+def test_closing_message_never_ends_an_update(changed: Path, project: Path) -> None:
+    arguments = [sys.executable, str(changed / "migrations" / "after_update.py"), "no such file"]
+    ends = {"VERSION_PEP440_FROM": "1", "VERSION_PEP440_TO": "2"}
+    done = subprocess.run(
+        arguments, cwd=project, env=os.environ | ends, capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stdout.startswith("The update is done, but what it did can't be told")
+    assert status(project) == []
+
+
+# an answer is changed later
+
+LATER: dict[str, list[Any]] = {
+    "parallel": ["ddp"],
+    "accumulate": [4],
+    "logger": [["mlflow"], [*LOGGERS], ["wandb"], ["csv"]],
+    "torch_source": [*TORCH_BUILDS],
+    "amp": ["none", "fp16"],
+    "device": ["cpu", "cuda"],
+    "python": ["3.12", "3.14"],
+    "license": ["Apache-2.0", "proprietary"],
+    "project_name": ["Other"],
+    "description": ["It is another."],
+    "user_name": ["Bob"],
+    "user_email": ["bob@example.com"],
+    "updates": ["github", "renovate"],
+    "blocks": [["attention", "focal"], ["dice", "focal"]],
+    **{
+        name: [not question["default"]]
+        for name, question in questions().items()
+        if question["type"] == "bool"
+    },
+}
+SINGLY = [{name: value} for name, values in LATER.items() for value in values]
+TOGETHER = [
+    {name: values[number] for name, values in LATER.items() if number < len(values)}
+    for number in range(max(map(len, LATER.values())))
+]
+
+
+def test_each_option_is_among_those_changed_later() -> None:
+    assert LATER.keys() | context.FOR_GOOD.keys() == questions().keys()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(TOGETHER, id="together"),
+        pytest.param(SINGLY, id="singly", marks=pytest.mark.thorough),
+    ],
+)
+def test_answers_changed_later_and_back_bring_and_take_exactly_what_is_theirs(
+    template: Path, tmp_path: Path, changes: list[dict[str, Any]]
+) -> None:
+    project = copy(template, tmp_path / "project", NEXT, **ANSWERS)
+    first, answers = files(project), given(project)
+    seeds = first
+    for number, later in enumerate(changes):
+        update(project, data=later, vcs_ref=VcsRef.CURRENT)
+        assert given(project) == given(project) | later
+        fresh = files(copy(template, tmp_path / f"fresh-{number}", NEXT, **given(project)))
+        # what is the owner's is as it came: README.md says what the answers were then
+        seeds = {name: seeds.get(name, content) for name, content in fresh.items()}
+        theirs = {name: seeds[name] for name in fresh if is_owned(name, project)}
+        assert differing(files(project), fresh | theirs) == [], later
+        commit(project)
+    update(project, data=answers, vcs_ref=VcsRef.CURRENT)
+    assert differing(files(project), first) == []
+
+
+def test_what_arrives_later_is_the_owner_s_from_then_on(changed: Path, project: Path) -> None:
+    later = {"blocks": ["attention"]}
+    update(project, data=later, vcs_ref=VcsRef.CURRENT)
     commit(project)
     attention = project / "my_project" / "layers" / "attention.py"
     attention.unlink()
@@ -221,21 +361,131 @@ def test_later_yes_adds_its_files(project: Path) -> None:
     assert (project / "my_project" / "ops" / "rotary.py").read_text().endswith("# mine\n")
 
 
+def test_block_that_is_no_longer_asked_for_stays_if_it_was_changed(
+    template: Path, tmp_path: Path
+) -> None:
+    asked = {"blocks": ["attention", "focal"], "notebook": True}
+    project = copy(template, tmp_path / "project", NEXT, **ANSWERS | asked)
+    for name in ("tests/test_attention.py", "notebooks/explore.ipynb"):
+        append(project / name, "\n")
+    own = (
+        project / "my_project" / "losses" / "dice.py"
+    )  # of the same name as one that was not asked for
+    own.write_text("# mine\n")
+    commit(project)
+    before = files(project)
+    done = command(project, "--vcs-ref=:current:", "--data=blocks=[]", "--data=notebook=no")
+    kept = ["my_project/layers/attention.py", "my_project/ops/rotary.py", "notebooks/explore.ipynb"]
+    kept += ["tests/test_attention.py", "tests/test_rotary.py"]
+    assert "\n".join(["or what needs them:", *kept, ""]) in done.stdout
+    gone = {"my_project/ops/focal.py", "tests/test_focal.py"}
+    assert before.keys() - files(project).keys() == gone
+    assert own.read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("name", context.FOR_GOOD)
+def test_answer_that_the_owner_s_files_are_written_for_can_not_change(
+    project: Path, name: str
+) -> None:
+    value = "tabular" if name == "task" else "Other" if name == "model_class" else "other"
+    done = command(project, f"--data={name}={value}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1].startswith(f"{name}: ")
+    assert f"can't become {value} by an update; " in done.stderr
+    assert len(done.stderr.splitlines()) == 2  # the first is Copier's
+    assert status(project) == []
+
+
+# what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("task: image_classification", "task: cooking", "task=cooking: use image_classification,"),
+        ("task: image_classification\n", "", "task is missing; git log has the file as it was"),
+        ("accumulate: 1", "accumulate: many", "accumulate=many: use a whole number"),
+        ("docker: false", "docker: perhaps", "docker=perhaps: use yes or no"),
+        ("- tensorboard", "- paper", "logger=['paper']: use tensorboard, wandb, mlflow, csv"),
+        ("package: my_project", "package: import", "package=import: this name is taken"),
+        ("device: auto", "device: {a: b}", "device={'a': 'b'}: use text, a number"),
+    ],
+)
+def test_nonsense_in_the_answers_file_is_one_line(
+    project: Path, old: str, new: str, message: str
+) -> None:
+    edit(project / ".copier-answers.yml", old, new)
+    commit(project)
+    done = command(project)
+    assert done.returncode == 1
+    told = done.stderr.splitlines()
+    assert len(told) == 2 and told[1].startswith(f"the answers file: {message}")
+    assert status(project) == []
+
+
+def break_migration(template: Path) -> None:
+    edit(
+        template / "copier.yml",
+        "_migrations:\n",
+        "_migrations:\n  - command: exit 3\n    when: true\n",
+    )
+
+
+def break_file(template: Path) -> None:
+    """Let a file fail to render that comes late, after others were written."""
+    append(template / "template" / "project" / "train.py.jinja", "{{ nothing_of_the_kind }}\n")
+
+
+@pytest.mark.parametrize("fault", [break_migration, break_file])
+def test_failed_update_leaves_the_project_as_it_was(
+    changed: Path, tmp_path: Path, fault: Callable[[Path], None]
+) -> None:
+    template = shutil.copytree(changed, tmp_path / "template")
+    project = copy(template, tmp_path / "project", "999.0.0", **ANSWERS)
+    before = files(project)
+    fault(template)
+    commit(template)
+    git(template, "tag", "--force", f"v{NEXT}")
+    assert command(project).returncode != 0
+    # the way back that docs/updating.md names
+    git(project, "restore", "--staged", "--worktree", ".")
+    git(project, "clean", "--force", "-d")
+    assert files(project) == before
+
+
+def test_project_with_changes_or_without_git_is_refused_in_one_line(project: Path) -> None:
+    append(project / "train.py", "# mine\n")
+    for reason in ("dirty", "git-tracked"):
+        done = command(project)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1 and reason in done.stderr
+        hidden = project.with_name("git")
+        if reason == "dirty":
+            (project / ".git").rename(hidden)
+    hidden.rename(project / ".git")
+
+
 def test_template_without_tags_can_be_updated_from(tmp_path: Path) -> None:
-    repository = copy_parts(tmp_path / "copier-pytorch")
-    git(repository, "init", "--quiet")
-    commit(repository)
-    project = copy(repository, tmp_path / "project", "HEAD")
-    append(repository / "template" / "project" / "ruff.toml", "# new\n")
-    commit(repository)
-    update(project, vcs_ref="HEAD")
-    assert (project / "ruff.toml").read_text().endswith("# new\n")
-
-
-def test_project_without_git_is_refused_in_one_line(project: Path) -> None:
-    shutil.rmtree(project / ".git")
-    command = [sys.executable, "-m", "copier", "update", "--trust", "--defaults"]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
+    template = releases.copy_parts(tmp_path / "copier-pytorch")
+    git(template, "init", "--quiet")
+    commit(template)
+    how: dict[str, Any] = {"defaults": True, "unsafe": True, "quiet": True, "vcs_ref": "HEAD"}
+    run_copy(str(template), tmp_path / "project", ANSWERS, **how)
+    project = tmp_path / "project"
     git(project, "init", "--quiet")
+    commit(project)
+    append(template / "template" / "project" / "ruff.toml", "# newer\n")
+    commit(template)
+    update(project, vcs_ref="HEAD")
+    assert (project / "ruff.toml").read_text().endswith("# newer\n")
+
+
+def test_project_made_from_a_relative_path_can_be_updated(
+    changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(changed, tmp_path / "template")
+    monkeypatch.chdir(tmp_path)
+    project = copy(Path("template"), tmp_path / "project", "999.0.0", **ANSWERS)
+    done = command(project)
+    assert done.returncode == 0, done.stderr
+    assert "ruff.toml" in {line[3:] for line in status(project)}
