@@ -6,9 +6,11 @@ for systems with /proc.
 """
 
 import csv
+import gc
 import json
 import mmap
 import os
+import re
 import runpy
 import select
 import shutil
@@ -19,13 +21,14 @@ import time
 import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partialmethod, wraps
+from functools import wraps
 from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -48,6 +51,8 @@ POINTS = {
     "replace": "pathlib:Path.replace",
     "unlink": "pathlib:Path.unlink",
 }
+# what Triton says at the end of a process whose objects are frozen: see serve()
+FROZEN = re.compile(r"nanobind: leaked.*?/refleaks\.html\n?", re.DOTALL)
 # what a process was doing when it was killed: the last of these that it entered and has not left
 PHASES = ("starting", "stepping", "evaluating", "saving", "rotating", "ending")
 
@@ -115,6 +120,7 @@ class Process:
         out, err = ((self.outputs / name).read_text(errors="replace") for name in ("out", "err"))
         if answer["timeout"]:
             raise TimeoutError(f"still running after {timeout} s\n{out}\n{err}")
+        err = FROZEN.sub("", err)
         phase = PHASES[(self.outputs / "phase").read_bytes()[0]]
         shutil.rmtree(self.outputs)
         return Done(answer["code"], out, err, phase, left, seconds)
@@ -160,12 +166,14 @@ class Project:
 
     def __init__(self, folder: Path, task: str) -> None:
         self.folder, self.task = folder, task
-        self.random = example(task)["small"]["random"]
+        small = example(task)["small"]
+        self.random = small["random"]
+        self.networks = {TASKS[task].model_class: small["network"]}
         self.made_up = runpy.run_path(str(folder / "tests" / "small.py"))
         self.numbers = count()
         surroundings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self.server = subprocess.Popen(
-            [sys.executable, *STRICT, __file__, str(folder), task],
+            [sys.executable, *STRICT, __file__, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -200,17 +208,17 @@ class Project:
     ) -> Process:
         """Begin train.py with the task's small flags in a folder; `method` starts its workers."""
         command = ("train.py", *self.made_up["FLAGS"], *FLAGS, *flags)
-        network = example(self.task)["small"]["network"]
-        return self.run(place, *command, faults=faults, method=method, env=env, network=network)
+        how = {"faults": faults, "method": method, "env": env}
+        return self.run(place, *command, networks=self.networks, **how)
 
     def run(self, place: Path, *command: str, **how: Any) -> Process:
-        """Begin one of the project's scripts in a folder."""
+        """Begin one of the project's scripts in a folder; `double` makes it compute in float64."""
         outputs = place / f"outputs-{next(self.numbers)}"
         outputs.mkdir(parents=True)
         for name, content in {"out": b"", "err": b"", "phase": b"\0"}.items():
             (outputs / name).write_bytes(content)  # here: it may be killed before it would
         request = {"place": str(place), "outputs": str(outputs), "command": command}
-        request |= {"faults": (), "method": "", "env": {}, "network": {}} | how
+        request |= {"faults": (), "method": "", "env": {}, "networks": {}, "double": False} | how
         return Process(self, self.ask(request)["pid"], outputs)
 
     def make_data(self, place: Path) -> Path:
@@ -287,6 +295,7 @@ def differs(ours: Any, theirs: Any, path: str = "") -> str | None:
 
 def serve() -> dict[str, Any]:
     """Fork a child for each request that comes; return the request in the child."""
+    gc.freeze()  # a child that looks through what it shares copies it all, and ends a second later
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
@@ -324,7 +333,10 @@ def become_a_run(request: dict[str, Any]) -> None:
         os.close(file)
     sys.stdin = open(0)
     os.environ.update(request["env"])
-    follow(outputs / "phase")
+    if request["double"]:
+        compute_in_double()
+    else:
+        follow(outputs / "phase")
     by_point: dict[str, list[Fault]] = {}
     for fault in request["faults"]:
         by_point.setdefault(fault[0], []).append(Fault(*fault))
@@ -390,21 +402,55 @@ def follow(path: Path) -> None:
     before(".engine.run:Run.conclude", enter("ending"))
 
 
-def import_project(folder: Path, task: str) -> type:
-    """Import what train.py imports; return the class of its network."""
+def compute_in_double() -> None:
+    """Let a float be a double, so that results are the same on all machines but for the last bits.
+
+    The project does not take part, and may be of any release. Networks can be smaller, too: where
+    channels cannot be as many groups as they should, they are one.
+    """
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double
+    nn.modules.module.register_module_forward_pre_hook(lambda _, inputs: doubled(inputs))
+    make: Any = nn.GroupNorm.__init__
+
+    def make_possible(norm: nn.GroupNorm, groups: int, channels: int) -> None:
+        make(norm, 1 if channels % groups else groups, channels)
+
+    vars(nn)["GroupNorm"].__init__ = make_possible
+
+
+def doubled(inputs: Any) -> Any:
+    if isinstance(inputs, torch.Tensor):
+        return inputs.double() if inputs.is_floating_point() else inputs
+    return tuple(map(doubled, inputs)) if isinstance(inputs, tuple) else inputs
+
+
+def make_with(network: type, arguments: dict[str, Any]) -> None:
+    """Let a network be made with these arguments, whatever else it is made with."""
+    make: Any = network.__init__
+
+    @wraps(make)
+    def make_so(self: Any, *rest: Any, **others: Any) -> None:
+        make(self, *rest, **{**others, **arguments})
+
+    network.__init__ = make_so
+
+
+def import_project(folder: Path) -> dict[str, Any]:
+    """Import what train.py imports; return that."""
     sys.path[:] = [str(folder), *(path for path in sys.path if path != str(Path(__file__).parent))]
     import_module("torch._inductor")  # --deterministic does, and so does an optimizer
     train = vars(import_module("train"))
     del sys.modules["train"]
-    return train[TASKS[task].model_class]
+    return train
 
 
 if __name__ == "__main__":
-    its_folder, its_task = sys.argv[1:]
-    its_network: Any = import_project(Path(its_folder), its_task)
+    its_folder = sys.argv[1]
+    its_train = import_project(Path(its_folder))
     its_request = serve()
-    if its_request["network"]:
-        its_network.__init__ = partialmethod(its_network.__init__, **its_request["network"])
+    for its_class, its_arguments in its_request["networks"].items():
+        make_with(its_train[its_class], its_arguments)
     become_a_run(its_request)
     sys.argv = its_request["command"]
     runpy.run_path(f"{its_folder}/{sys.argv[0]}", run_name="__main__")

@@ -131,8 +131,7 @@ def test_inspection_flags_work_together(project: forked.Project, tmp_path: Path)
     flags = ("--summary", "--graph", "--memory", "--check-finite", "--profile", "2")
     size = ("--max-steps", "5", "--batch-size", "8", "--run-dir", "looked_at")
     command = ("train.py", *project.made_up["FLAGS"], *flags, *size, *HERE)
-    network = forked.example(project.task)["small"]["network"]
-    assert "param" in run(project, place, *command, network=network).lower()
+    assert "param" in run(project, place, *command, networks=project.networks).lower()
     assert (place / "looked_at" / "graph.svg").read_text().startswith("<svg")
 
 
@@ -146,9 +145,8 @@ def test_run_is_repeated_from_its_saved_configuration(
     flags = ("--max-steps", "4", "--lr", "0.003", "--ema", "0.9", "--run-dir", "first")
     place = sampled.make_data(tmp_path)
     assert sampled.train(place, *flags).code == 0
-    network = forked.example(sampled.task)["small"]["network"]
     again = ("train.py", "--config", "first/config.toml", "--run-dir", "second")
-    run(sampled, place, *again, network=network)
+    run(sampled, place, *again, networks=sampled.networks)
     first, second = weights(place / "first"), weights(place / "second")
     assert all(torch.equal(first[name], second[name]) for name in first)
 

@@ -1,14 +1,14 @@
-"""Write the golden files that are not there: checkpoints and loss traces of today's engine.
+"""Write what a release leaves for later ones: a small run of each task, and its checkpoint format.
 
-    python tests/golden/make.py
+    python tests/golden/make.py 0.2.0
 
-A checkpoint, format-<N>.pt, is made once, when format N is new, and stays for ever: projects have
-such files. A trace, <task>.json, is removed and made again only by a change that means to change
-results (order, augmentation, initialisation, a default), and the commit says so.
+The release is that of releases.toml, or else the tree as it lies on disk, before it is released.
+What is there stays as it is for ever: projects have such checkpoints.
 """
 
-import csv
+import argparse
 import json
+import shutil
 import sys
 import tempfile
 from argparse import Namespace
@@ -20,15 +20,15 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 import torch  # noqa: E402
+from packaging.version import Version  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.amp import GradScaler  # noqa: E402
 
-import forked  # noqa: E402
 from forked import PACKAGE, TASKS, Project  # noqa: E402
-from releases import copy_parts  # noqa: E402
+from golden import runs  # noqa: E402
+from releases import NEXT, RELEASES, clone, copy  # noqa: E402
 
 MODULES = ("average", "best", "checkpoint", "guard", "loader", "optimize")
-STEPS = 5
 ABOUT = {"model": {"features": 3}, "data": {"classes": ["a", "b"]}, "config": {"lr": 0.01}}
 INPUTS = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]])
 TARGETS = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -95,30 +95,21 @@ def make_checkpoint(path: Path) -> None:
     path.with_name(f"{path.stem}-values.json").write_text(json.dumps(values, indent=1) + "\n")
 
 
-def trace(project: Project, place: Path, run: str, *flags: str) -> dict[str, list[float]]:
-    """Return the losses of the first steps and the scores after them."""
-    several = ("--accumulate", "2", "--max-steps", str(STEPS), "--ema", "0.5")
-    done = project.train(place, *several, *project.random, "--run-dir", run, *flags)
-    assert done.code == 0, done.err
-    found: dict[str, list[float]] = {}
-    with (place / run / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["name"] == "train/loss" or row["name"].startswith("test/"):
-                found.setdefault(row["name"], []).append(float(row["value"]))
-    return found
-
-
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the golden files of a release.")
+    parser.add_argument("release", type=Version, help="its version, as 0.2.0")
+    release = str(parser.parse_args().release)
+    if (HERE / release).exists():
+        raise SystemExit(f"{HERE / release}: is there, and stays as it is")
+    version = release if release in RELEASES else NEXT
     with tempfile.TemporaryDirectory() as name:
-        template = copy_parts(Path(name) / "template")
-        folder = Path(name)
+        work = Path(name)
+        template = clone(work / "template")
         for task in TASKS:
-            folder = forked.render(Path(name) / task, template, task)
-            path = HERE / f"{task}.json"
-            if not path.exists():
-                with Project(folder, task) as project:
-                    place = project.make_data(Path(name) / f"{task}-data")
-                    path.write_text(json.dumps(trace(project, place, "run"), indent=1) + "\n")
+            folder = copy(template, work / task, version, task=task, **runs.ANSWERS)
+            with Project(folder, task) as project:
+                runs.make(work / "runs" / task, project, work / f"{task}-place")
+        shutil.copytree(work / "runs", HERE / release)
         sys.path.insert(0, str(folder))
         path = HERE / f"format-{import_module(f'{PACKAGE}.engine.storage').FORMAT}.pt"
         if not path.exists():
