@@ -311,6 +311,7 @@ OPTIONS = {
     "pre_commit": Option(("/.pre-commit-config.yaml",), ("pre-commit>=4.3",)),
     "docker": Option(("/Dockerfile", "/.dockerignore")),
     "notebook": Option(("/notebooks",), ("ipykernel>=7",)),
+    "slurm": Option(("/slurm",)),
 }
 
 # who looks for a newer template -> the file that tells them how

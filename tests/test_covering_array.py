@@ -41,6 +41,7 @@ VALUES: dict[str, Sequence[Any]] = {
     "pre_commit": (False, True),
     "docker": (False, True),
     "notebook": (False, True),
+    "slurm": (False, True),
     "blocks": ("none", "all"),
 }
 BLOCKS = {
@@ -160,6 +161,8 @@ def expected_files(answers: dict[str, Any]) -> set[str]:
         files |= {"Dockerfile", ".dockerignore"}
     if answers.get("notebook"):
         files.add("notebooks/explore.ipynb")
+    if answers.get("slurm"):
+        files.add("slurm/train.sbatch")
     return files
 
 

@@ -22,6 +22,7 @@ SOME_ANSWERS: list[dict[str, Any]] = [
     {},
     {"task": "language_modeling", "logger": ["csv"], "github_actions": False, "pre_commit": False},
     {"parallel": "ddp", "logger": ["wandb", "mlflow"], "docker": True, "notebook": True},
+    {"slurm": True},
     {"updates": "github"},
     {"updates": "renovate", "github_actions": False},
     {"blocks": ["attention"], "package": "p" * 24, "model_name": "m" * 24, "torch_source": "cpu"},

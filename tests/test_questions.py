@@ -289,7 +289,7 @@ def test_package_can_not_hide_another_module(render: Render, task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_model_s_module_can_not_hide_another(render: Render, task: str) -> None:
     package = render(task=task, package="a", model_name="b") / "a"
-    modules = {path.stem for path in package.iterdir()}
+    modules = {path.stem for path in package.iterdir() if path.suffix in ("", ".py")}
     assert {name for name in modules if not names.check_model_name(name)} == {"b"}
 
 

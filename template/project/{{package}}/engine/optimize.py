@@ -1,6 +1,7 @@
 """Which weights move, how far, and by which schedule."""
 
 import math
+from collections.abc import Callable
 from fnmatch import fnmatch
 
 import torch
@@ -9,6 +10,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from .errors import USAGE, fail
+
+# --schedule -> the share of --lr, by how much of the steps after the rise is done
+RATES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "linear": lambda done: 1 - done,
+    "wsd": lambda done: min(1.0, (1 - done) / 0.2),  # stable, and in the last fifth a decay
+    "constant": lambda done: 1.0,
+}
 
 
 def freeze(net: nn.Module, patterns: list[str]) -> None:
@@ -54,11 +63,6 @@ def learning_rate(optimizer: Optimizer, schedule: str, warmup: float, total_step
     def factor(step: int) -> float:
         if step < rise:
             return (step + 1) / (rise + 1)
-        done = min(1.0, (step - rise) / max(1, total_steps - rise))
-        return {
-            "cosine": 0.5 * (1 + math.cos(math.pi * done)),
-            "linear": 1 - done,
-            "constant": 1.0,
-        }[schedule]
+        return RATES[schedule](min(1.0, (step - rise) / max(1, total_steps - rise)))
 
     return LambdaLR(optimizer, factor)

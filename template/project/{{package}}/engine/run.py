@@ -53,9 +53,9 @@ class Run:
 
     def conclude(self, best: Best) -> None:
         """Say what came out, and where it is."""
+        status.fail_if_unsaved()
         if not is_main_process():
             return
-        status.fail_if_unsaved()
         if best.score is not None:
             path = from_here(self.folder / "checkpoints" / "best.pt")
             kept = f"the model is {path}" if path.exists() else f"{path} was deleted"

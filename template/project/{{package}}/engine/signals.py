@@ -39,7 +39,7 @@ class StopRequest:
         """Exit with the code on which a scheduler may run the same command again."""
         if not self.asked():
             return
+        status.fail_if_unsaved()
         if is_main_process():
-            status.fail_if_unsaved()
             print(f"stopped and saved after step {step}; --resume auto continues", flush=True)
         raise Ending(STOPPED, self.reason or "another process was asked to stop")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .config import without_secrets
-from .errors import NOT_WRITTEN, STOPPED, fail, warn
-from .processes import is_main_process, world_size
+from .errors import NOT_WRITTEN, STOPPED, Ending, warn
+from .processes import is_main_process, share, world_size
 from .storage import write_text
 
 NAME = "run_status.json"
@@ -42,9 +42,11 @@ class Status:
         warn(self.unsaved)
 
     def fail_if_unsaved(self) -> None:
-        """Call it where no later step will be saved."""
-        if self.unsaved:
-            fail(NOT_WRITTEN, self.unsaved)
+        """Call it on all processes where no later step will be saved; they end alike."""
+        if unsaved := share(self.unsaved):
+            if is_main_process():
+                warn(unsaved)
+            raise Ending(NOT_WRITTEN, unsaved)
 
     def end(self, code: int, reason: str | None) -> None:
         """Note how it ended; the process that failed first knows why, the others only that."""
