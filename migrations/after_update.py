@@ -5,6 +5,7 @@ goes wrong in here may end it.
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ WRITTEN_ONCE = {
 
 CAME = "What changed in this project:"
 YOURS = "Changed in files that are yours, which no update touches; take it over if you like:"
+OFFERED = "New, and to be had with copier update --vcs-ref=:current: --data name=value:"
 GONE = "Changed in files that you have moved or deleted:"
 SUBJECT = "Update to copier-pytorch"
 
@@ -85,7 +87,7 @@ def news(answers: dict[str, Any], since: Version, until: Version) -> dict[str, l
     changed = listed("diff", "HEAD", "--name-only", "--relative")
     changed += listed("ls-files", "--others", "--exclude-standard")
     owned = [name[1:] for name in features.owned(answers)]
-    found: dict[str, list[str]] = {CAME: [], YOURS: [], GONE: []}
+    found: dict[str, list[str]] = {CAME: [], YOURS: [], OFFERED: [], GONE: []}
     for name, entries in releases.items():
         if name == changelog.UNRELEASED:
             new = since != until > newest
@@ -99,6 +101,8 @@ def news(answers: dict[str, Any], since: Version, until: Version) -> dict[str, l
                 found[CAME].append(f"- {entry.text}")
             elif any(Path(path).exists() and is_in(path, file) for file in owned for path in paths):
                 found[YOURS].append(f"- {entry.text}")
+            elif answers.keys() & {*re.findall(r"`(\w+)=", entry.text)}:
+                found[OFFERED].append(f"- {entry.text}")
             elif not any(Path(path).exists() for path in paths) and git("log", "-1", "--", *paths):
                 found[GONE].append(f"- {entry.text}")
     return found

@@ -32,8 +32,8 @@ FOREIGN = set(
     """
     --all --check --conflict --data --defaults --directory --editable --extra --force --help
     --include --index-url --kills --locked --logdir --max-restarts --nproc-per-node --requeue
-    --signal --signals-to-handle --staged --standalone --thorough --trust --vcs-ref --with
-    --worktree
+    --signal --signals-to-handle --staged --standalone --theirs --thorough --trust --unshallow
+    --vcs-ref --with --worktree
     """.split()
 )
 

@@ -38,6 +38,7 @@ CHANGELOG = """# Changelog
   in two lines (P07: `train.py`)
 - a mend of a block (P04: `layers/residual.py`)
 - what another task has (P04: `layers/transformer_block.py`)
+- with `docker=true` a smaller image (`Dockerfile`)
 
 ## {0}, 2026-01-01
 
@@ -237,6 +238,9 @@ What changed in this project:
 
 Changed in files that are yours, which no update touches; take it over if you like:
 - a mend of a block (P04: `layers/residual.py`)
+
+New, and to be had with copier update --vcs-ref=:current: --data name=value:
+- with `docker=true` a smaller image (`Dockerfile`)
 
 Look at it with git diff, then:
 
