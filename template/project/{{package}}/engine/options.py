@@ -77,7 +77,11 @@ class Parser(ArgumentParser):
 def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
     usage = f"%(prog)s {positional} [flags]".replace("  ", " ")
     # no abbreviations: they would break on the day that a longer flag arrives
-    return Parser(description=description, usage=usage, formatter_class=Help, allow_abbrev=False)
+    parser = Parser(description=description, usage=usage, formatter_class=Help, allow_abbrev=False)
+    for word in sys.argv[1:]:
+        if re.search("[\ud800-\udfff]|=--$", word):  # Python before 3.13 takes -- for an empty list
+            parser.error(f"{ascii(word)}: is not UTF-8, or no value")
+    return parser
 
 
 def add_device(parser: ArgumentParser, *, device: str, amp: str):
@@ -124,8 +128,7 @@ def add_inspection(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("inspection").add_argument
     add("--overfit", type=count, default=0, help="train on the first N batches only")
     add("--dry-run", action=flag, default=False, help="one batch through everything, kept nowhere")
-    proof = "train a few steps, again with a stop among them, and compare the bits"
-    add("--check-resume", action="store_true", help=proof)
+    add("--check-resume", action="store_true", help="proof that a stop leaves no trace")
     again = "do this step of a run again, from the checkpoint before it, and look at each layer"
     add("--replay-step", type=whole, help=again)
     add("--profile", type=count, default=0, help="steps to profile into the run folder")
@@ -138,9 +141,6 @@ def add_inspection(parser: ArgumentParser) -> None:
 
 def parse(parser: ArgumentParser) -> Namespace:
     """Return the arguments; a flag on the command line beats the same one in --config."""
-    for word in sys.argv[1:]:
-        if any("\ud800" <= character <= "\udfff" for character in word):
-            parser.error(f"{ascii(word)}: is not UTF-8")
     args = parser.parse_args()
     if args.replay_step:
         args.run_dir = args.run_dir or newest_run()
