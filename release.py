@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 from migrations import changelog
 
 ROOT = Path(__file__).parent
-GATE = ("uv", "run", "pytest", "-n", "auto", "-m", "update")
+GATE = ("uv", "run", "pytest", "-n", "auto", "--thorough", "-m", "update")
 
 
 def main() -> None:

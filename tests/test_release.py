@@ -83,7 +83,7 @@ def test_release_is_tagged_and_recorded(clone: Path) -> None:
     assert "Unreleased" not in text
     assert f'\nversion = "{NEXT}"\n' in git(clone, "show", f"v{NEXT}:pyproject.toml")
     called = (clone / "uv.log").read_text().splitlines()
-    gate = "run pytest -n auto -m update"
+    gate = "run pytest -n auto --thorough -m update"
     assert called == [gate, f"run python tests/golden/make.py {NEXT}", f"version {NEXT}"]
     assert git(clone, "status", "--porcelain") == ""
     assert done.stdout.endswith(f"Now: git push origin main v{NEXT}\n")
