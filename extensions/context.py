@@ -177,6 +177,7 @@ class Context(ContextHook):
 
     checked = False  # once is enough, and each time costs a look at the disk
     before: str | None = None  # the answers file, read before it is written
+    compared = False  # the answers with it
 
     def hook(self, context: dict[str, Any]) -> None:
         phase = str(context["_copier_phase"])
@@ -190,6 +191,7 @@ class Context(ContextHook):
             if self.before is None:
                 self.before = answers_file_text(context["_copier_conf"])
             # known only where Copier asks what to leave out, which is before it writes
-            if context.get("_copier_operation") == "update":
+            if not self.compared and context.get("_copier_operation") == "update":
                 refuse_another_project(context, self.before)
+                self.compared = True
             context.update(computed(context, self.before))
