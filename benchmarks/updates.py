@@ -25,9 +25,19 @@ from copier import _main, _template, _vcs
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
-from edits import KINDS, Edit, NoPlaceError, answers_of  # noqa: E402
+from edits import KINDS, Edit, NoPlaceError  # noqa: E402
 from extensions.features import TASKS, owned  # noqa: E402
-from releases import NEXT, RELEASES, clone, commit, copy, files, git, update  # noqa: E402
+from releases import (  # noqa: E402
+    NEXT,
+    RELEASES,
+    answers_of,
+    clone,
+    commit,
+    copy,
+    files,
+    git,
+    update,
+)
 
 ANSWERS = {
     **{"project_name": "My Project", "user_name": "Ada Lovelace", "user_email": "ada@example.com"},

@@ -11,11 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import yaml
-
-from releases import git
+from releases import answers_of, git
 
 Edit = Callable[[Path, str, Random], None]
 # a fixed name, so that whoever compares renders one project with it and no more
@@ -27,10 +24,6 @@ class NoPlaceError(Exception):
 
 
 # a project and the places in it
-
-
-def answers_of(project: Path) -> dict[str, Any]:
-    return yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
 
 
 def at(project: Path, name: str) -> Path:

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import yaml
 from copier import _main, run_copy, run_update
 
 ROOT = Path(__file__).parent.parent
@@ -90,3 +91,7 @@ def files(project: Path) -> dict[str, bytes]:
     found = (path for path in project.rglob("*") if path.is_file())
     paths = {path.relative_to(project).as_posix(): path for path in found}
     return {name: path.read_bytes() for name, path in paths.items() if name[:5] != ".git/"}
+
+
+def answers_of(project: Path) -> dict[str, Any]:
+    return yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))

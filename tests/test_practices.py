@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from conftest import ROOT, Render
 from extensions.features import TASKS, left_out
 from extensions.practices import applies, expected, practices
 from practices import PAGE, page
-from releases import RELEASES
+from releases import RELEASES, answers_of
 
 LEDGER = practices()
 NUMBERS = [f"P{number:02}" for number in range(1, 42)]
@@ -57,8 +56,8 @@ def states(render: Render) -> States:
     return states
 
 
-def answers_of(project: Path) -> dict[str, Any]:
-    answers = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
+def context_of(project: Path) -> dict[str, Any]:
+    answers = answers_of(project)
     return answers | {"left_out": left_out(answers)}
 
 
@@ -115,7 +114,7 @@ def test_each_practice_is_present_or_not_applicable(
 ) -> None:
     project = render(task=task, parallel=parallel)
     found = states(project)
-    answers = answers_of(project)
+    answers = context_of(project)
     missing = {number for number, has in NEED.items() if not has(answers)}
     wanted = {number: "not applicable" if number in missing else "present" for number in NUMBERS}
     assert found == wanted
@@ -130,7 +129,7 @@ def test_each_test_of_a_practice_is_in_a_project_that_has_it(render: Render) -> 
     projects = [render(task=task, parallel=parallel) for task, parallel in KINDS]
     missing = {number: {*practice.get("tests", ())} for number, practice in LEDGER.items()}
     for project in (*projects, render(task="text_classification", **ASKED_FOR)):
-        answers = answers_of(project)
+        answers = context_of(project)
         files = {path.relative_to(project).as_posix() for path in project.glob("tests/**/*.py")}
         for number, practice in LEDGER.items():
             missing[number] -= files if applies(practice, answers) else set()
@@ -164,7 +163,7 @@ def test_a_change_is_that_of_the_practices_that_name_it(
     render: Render, states: States, tmp_path: Path, answers: dict[str, Any]
 ) -> None:
     project = shutil.copytree(render(**answers), tmp_path / "project")
-    answers = answers_of(project)
+    answers = context_of(project)
     named: dict[str, dict[str, Any]] = {}  # a file -> the practices that name it, and what of it
     for number, practice in LEDGER.items():
         for path, what in expected(practice, answers).items() if applies(practice, answers) else ():

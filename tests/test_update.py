@@ -19,7 +19,7 @@ import releases
 from conftest import ANSWERS, SAMPLE, questions
 from extensions import context
 from extensions.features import LOGGERS, OPTIONS, TASKS, TORCH_BUILDS, owned
-from releases import NEXT, RELEASES, commit, copy, files, git, update
+from releases import NEXT, RELEASES, answers_of, commit, copy, files, git, update
 
 pytestmark = pytest.mark.update
 
@@ -60,10 +60,6 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def append(path: Path, text: str) -> None:
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
-
-
-def answers_of(project: Path) -> dict[str, Any]:
-    return yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
 
 
 def given(project: Path) -> dict[str, Any]:
