@@ -363,7 +363,7 @@ def left_out(answers: Mapping[str, Any]) -> list[str]:
     if not answers["github_actions"] and answers["updates"] != "github":
         paths.append("/.github")
     for name in LOGGERS.keys() - {"csv", *answers["logger"]}:
-        paths += [f"/{package}/engine/loggers/{name}.py", f"/tests/engine/test_{name}.py"]
+        paths.append(f"/{package}/engine/loggers/{name}.py")
     if not {*answers["logger"]} - {"csv"}:
         paths.append(f"/{package}/engine/loggers")
     if not any(BLOCKS[name].path.startswith("readers/") for name in blocks):
@@ -427,7 +427,7 @@ def extras(answers: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def development(answers: Mapping[str, Any]) -> list[str]:
     """What those who work on a project need."""
-    found = ["pyrefly>=1.4", "pytest>=8.4", "ruff>=0.17"]
+    found = ["pyrefly==1.5.0", "pytest>=8.4", "ruff==0.17.6"]
     for name, option in OPTIONS.items():
         found += option.development if answers[name] else ()
     return sorted(found)

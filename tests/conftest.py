@@ -16,6 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 import forked
 from extensions.features import TASKS
 from releases import ROOT, copy_parts
+from rendered import render_projects
 
 # what would otherwise depend on the machine
 ANSWERS = {
@@ -32,6 +33,10 @@ SAMPLE = ("image_classification", "language_modeling")
 SAMPLED = [
     pytest.param(task, marks=() if task in SAMPLE else pytest.mark.thorough) for task in TASKS
 ]
+
+# what tests/engine imports: before its conftest is read, and before pytest-xdist's processes start
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    render_projects()
 
 Render = Callable[..., Path]
 Fork = Callable[[str], forked.Project]
@@ -71,8 +76,7 @@ def questions() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template without git, which pytest-copie would clone for each render."""
-    # such a copy is refused outside of tests: see extensions/context.py
-    os.environ["COPIER_PYTORCH_WITHOUT_GIT"] = "1"
+    os.environ["COPIER_PYTORCH_WITHOUT_GIT"] = "1"  # see tests/rendered.py
     return copy_parts(tmp_path_factory.mktemp("template") / "copier-pytorch")
 
 

@@ -66,8 +66,6 @@ ENGINE = set(
     runtime samples signals status storage weights workers writer
     """.split()
 )
-# one test file per engine file
-ENGINE_TESTS = ENGINE - {"__init__"} | {"doctor"}
 
 
 def possible(row: Sequence[Any]) -> bool:
@@ -148,7 +146,6 @@ def expected_files(answers: dict[str, Any]) -> set[str]:
 
     files = ALWAYS | {f"{package}/{name}" for name in below}
     files |= {f"tests/test_{block.split('/')[1]}.py" for block in blocks}
-    files |= {f"tests/engine/test_{name}.py" for name in ENGINE_TESTS | loggers}
     if answers.get("github_actions", True):
         files |= {".github/workflows/ci.yml", ".github/workflows/audit.yml"}
     if answers.get("updates") == "github":

@@ -5,7 +5,7 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pickle import PicklingError
@@ -108,7 +108,7 @@ class Workers:
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
+def signals_held() -> Generator[None]:
     """Let processes that start now never hear of SIGNALS, nor this one of their death.
 
     PyTorch would raise in the midst of whatever the main process does, a save among others.

@@ -1,0 +1,85 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from project.engine import formats
+from project.engine.errors import MISMATCH, OUTPUT, USAGE
+from project.engine.formats import FORMATS, write_as
+from torch import Tensor, nn
+from torch.export import Dim
+
+
+class Pair(nn.Module):
+    """((B, 3), (B, 2)) -> ((B, 4), (B, 4))"""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(3, width), nn.Linear(2, width)
+
+    def forward(self, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        one, two = inputs
+        return self.one(one) + self.two(two), self.one(one).tanh()
+
+
+CHECKPOINT: dict[str, Any] = {"model": {"width": 4}, "data": {"classes": ["a", "b"]}}
+
+
+def example(batch: int) -> tuple[Any, Any]:
+    torch.manual_seed(batch)
+    inputs = (torch.randn(batch, 3), torch.randn(batch, 2))
+    size = Dim("batch")
+    return inputs, ({0: size}, {0: size})
+
+
+def make_net() -> nn.Module:
+    torch.manual_seed(0)
+    return Pair(4).eval()
+
+
+def write(name: str, output: Path) -> float:
+    for module in {"onnx": ("onnx", "onnxscript", "onnxruntime")}.get(name, (name,)):
+        if name in ("onnx", "safetensors"):
+            pytest.importorskip(module)
+    return write_as(name, make_net(), CHECKPOINT, example, output)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_several_inputs_and_outputs_come_through_at_any_batch_size(tmp_path, name):
+    output = tmp_path / f"model.{name}"
+    assert write(name, output) < 1e-5
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+
+
+def test_inputs_and_outputs_have_names():
+    pair = torch.zeros(1), torch.zeros(1)
+    assert formats.numbered("inputs", pair[0]) == ["inputs"]
+    assert formats.numbered("inputs", pair) == ["inputs_0", "inputs_1"]
+
+
+@pytest.mark.parametrize("factor", [0.5, torch.nan])
+def test_a_file_that_computes_otherwise_gets_no_name(tmp_path, monkeypatch, capsys, factor):
+    def wrong(net, checkpoint, example, path):
+        path.write_text("")
+        return lambda inputs: tuple(factor * output for output in net(inputs))
+
+    monkeypatch.setitem(FORMATS, "pt2", (wrong, ""))
+    with pytest.raises(SystemExit) as stopped:
+        write("pt2", tmp_path / "model.pt2")
+    assert stopped.value.code == MISMATCH
+    assert "outputs differ" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_what_is_missing_is_one_line(tmp_path, monkeypatch, capsys):
+    def absent(net, checkpoint, example, path):
+        raise ModuleNotFoundError("No module named 'onnxruntime'")
+
+    monkeypatch.setitem(FORMATS, "onnx", (absent, ""))
+    for output, name, code in (
+        (tmp_path / "model.onnx", "onnx", USAGE),
+        (tmp_path / "nowhere" / "model.pt2", "pt2", OUTPUT),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            write_as(name, make_net(), CHECKPOINT, example, output)
+        assert stopped.value.code == code
+        assert capsys.readouterr().err.count("\n") == 1

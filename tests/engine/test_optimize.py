@@ -1,0 +1,134 @@
+import math
+
+import pytest
+import torch
+from project.engine.errors import USAGE
+from project.engine.optimize import (
+    RATES,
+    clip_gradients,
+    decay_groups,
+    freeze,
+    learning_rate,
+)
+from torch import nn
+
+
+def make_net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2))
+
+
+def backward(net: nn.Module) -> nn.Module:
+    torch.manual_seed(1)
+    (100 * net(torch.randn(16, 4)).square().sum()).backward()
+    return net
+
+
+def gradients(net: nn.Module) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize(("norm", "value"), [(0.0, 0.0), (1.0, 0.0), (0.0, 0.5), (2.0, 0.5)])
+def test_clipping_is_what_torch_does_by_hand(norm, value):
+    net, reference = backward(make_net()), backward(make_net())
+    if value:
+        nn.utils.clip_grad_value_(reference.parameters(), value)
+    length = torch.linalg.vector_norm(gradients(reference))
+    if norm:
+        nn.utils.clip_grad_norm_(reference.parameters(), norm)
+    torch.testing.assert_close(clip_gradients(net, norm, value), length)
+    assert torch.equal(gradients(net), gradients(reference))
+
+
+def test_clipping_bounds_the_gradient():
+    net = backward(make_net())
+    before = clip_gradients(net, 1.0, 0.0)
+    assert before > 1
+    assert torch.linalg.vector_norm(gradients(net)) <= 1 + 1e-5
+    net = backward(make_net())
+    clip_gradients(net, 0.0, 0.25)
+    assert gradients(net).abs().max() == 0.25
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_norm_that_is_not_finite_is_returned_and_clips_nothing(value):
+    net = backward(make_net())
+    bias = net.get_parameter("2.bias")
+    assert bias.grad is not None
+    bias.grad[0] = value
+    before = gradients(net)
+    assert not clip_gradients(net, 1.0, 0.0).isfinite()
+    torch.testing.assert_close(gradients(net), before, rtol=0, atol=0, equal_nan=True)
+
+
+def test_only_matrices_decay_and_every_parameter_is_in_one_group():
+    net = make_net()
+    matrices, vectors = decay_groups(net, 0.1)
+    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.1, 0.0)
+    assert {p.ndim for p in matrices["params"]} == {2}
+    assert {p.ndim for p in vectors["params"]} == {1}
+    found = [id(p) for group in (matrices, vectors) for p in group["params"]]
+    assert sorted(found) == sorted(id(p) for p in net.parameters())
+
+
+@pytest.mark.parametrize("patterns", [["0.*"], ["0.weight", "2.*"], ["*.bias"]])
+def test_frozen_weights_do_not_move_and_the_others_do(patterns):
+    net = make_net()
+    freeze(net, patterns)
+    frozen = {name for name, p in net.named_parameters() if not p.requires_grad}
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer = torch.optim.AdamW(decay_groups(net, 0.1), lr=0.1)
+    for _ in range(3):
+        backward(net)
+        clip_gradients(net, 1.0, 0.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    same = {name for name, p in net.named_parameters() if torch.equal(p, before[name])}
+    assert same == frozen and 0 < len(frozen) < len(before)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "part"), [(["stem.*"], "0, 1, 2"), (["*"], "nothing is left")]
+)
+def test_a_freeze_that_makes_no_sense_is_one_line(capsys, patterns, part):
+    with pytest.raises(SystemExit) as stopped:
+        freeze(make_net(), patterns)
+    assert stopped.value.code == USAGE
+    error = capsys.readouterr().err
+    assert f"--freeze {patterns[0]}" in error and part in error and error.count("\n") == 1
+
+
+def rates(schedule: str, warmup: float, total: int) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    scheduler = learning_rate(optimizer, schedule, warmup, total)
+    found = []
+    for _ in range(total + 1):
+        found.append(float(scheduler.get_last_lr()[0]))
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize(("warmup", "total"), [(0.0, 10), (0.05, 100), (0.3, 17), (0.9, 10)])
+def test_the_schedule_follows_its_formula(warmup, total):
+    rise = round(warmup * total)
+    rising = [2 * (step + 1) / (rise + 1) for step in range(rise)]
+    falling = [(step - rise) / (total - rise) for step in range(rise, total + 1)]
+    shapes = {
+        "cosine": [1 + math.cos(math.pi * done) for done in falling],
+        "linear": [2 * (1 - done) for done in falling],
+        "wsd": [2.0 if done < 0.8 else 10 * (1 - done) for done in falling],
+        "constant": [2.0 for _ in falling],
+    }
+    assert shapes.keys() == RATES.keys()
+    for name, shape in shapes.items():
+        assert rates(name, warmup, total) == pytest.approx(rising + shape, abs=1e-12)
+
+
+@pytest.mark.parametrize("total", [1, 2, 30])
+@pytest.mark.parametrize("warmup", [0.0, 0.05, 0.5])
+def test_the_schedule_reaches_its_height_and_ends_at_0(warmup, total):
+    for schedule in ("cosine", "linear", "wsd"):
+        found = rates(schedule, warmup, total)
+        assert max(found) == 2 and found[-1] == pytest.approx(0, abs=1e-12)
+        assert all(rate > 0 for rate in found[:-1])

@@ -1,0 +1,343 @@
+import atexit
+import multiprocessing
+import os
+import socket
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+import torch.nn.functional as F
+from project.engine import processes
+from project.engine.accumulate import micro_batches
+from project.engine.average import Average
+from project.engine.checkpoint import Checkpoints
+from project.engine.errors import DEVICE, MISMATCH, NOT_WRITTEN, USAGE, Ending
+from project.engine.evaluate import evaluate
+from project.engine.loader import Loader
+from project.engine.optimize import clip_gradients, decay_groups
+from project.engine.run import open_run
+from project.engine.runtime import Precision, pick_device
+from project.engine.status import status
+from project.engine.storage import load_checkpoint
+from torch import Tensor, distributed, nn
+from torch.utils.data import Dataset
+
+IGNORED = -100
+TRAININGS = [(1, 0.0), (2, 0.0), (1, 0.5), (2, 0.5)]  # micro-batches on each process, dropout
+SIZES = [1, 7, 12]  # of test sets
+
+
+class Texts(Dataset):
+    """Sequences of unequal length, padded with targets that do not count."""
+
+    in_memory = True
+
+    def __init__(self, length: int) -> None:
+        generator = torch.Generator().manual_seed(1)
+        self.inputs = torch.randn(length, 6, 5, generator=generator, dtype=torch.float64)
+        self.targets = torch.randint(3, (length, 6), generator=generator)
+        lengths = torch.randint(1, 7, (length, 1), generator=generator)
+        self.targets[torch.arange(6) >= lengths] = IGNORED
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        return self.inputs[indices], self.targets[indices]
+
+
+class Criterion(nn.Module):
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        total = F.cross_entropy(
+            outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        return total / self.count(targets).clamp(min=1)
+
+    def count(self, targets: Tensor) -> Tensor:
+        return targets.ne(IGNORED).sum()
+
+
+class Seen:
+    """Counts samples, and keeps the highest output of each."""
+
+    def reset(self, device: torch.device) -> None:
+        self.counters = torch.zeros(1, dtype=torch.int64, device=device)
+        self.records: list[Tensor] = []
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        self.counters += len(targets)
+        self.records.append(outputs.amax(dim=(1, 2)))
+
+    def compute(self) -> dict[str, float]:
+        return {"seen": self.counters.item(), "median": torch.cat(self.records).median().item()}
+
+
+def train(accumulate: int, dropout: float) -> dict:
+    """Return what two epochs leave; each ends with a step of one sample only."""
+    torch.manual_seed(processes.rank())  # the main process's weights count
+    net = nn.Sequential(nn.Linear(5, 8), nn.Dropout(dropout), nn.Tanh(), nn.Linear(8, 3)).double()
+    if processes.is_main_process():
+        torch.manual_seed(0)
+        for parameter in net.parameters():
+            nn.init.normal_(parameter, std=0.5)
+    optimizer = torch.optim.AdamW(decay_groups(net, 0.1), lr=0.05)
+    criterion, average = Criterion(), Average(net, 0.0)
+    wrapped = processes.wrap(net)
+    loader = Loader(Texts(9), 4, shuffle=True, seed=1, accumulate=accumulate)
+    losses, norms, syncs = [], [], []
+    for step, batch in enumerate(loader.steps(range(6)), 1):
+        step_loss = torch.zeros((), dtype=torch.float64)
+        for inputs, targets, share in micro_batches(batch, wrapped, criterion, (1, step)):
+            syncs.append(getattr(wrapped, "require_backward_grad_sync", True))
+            loss = criterion(wrapped(inputs), targets) * share
+            loss.backward()
+            step_loss += loss.detach()
+        norms.append(clip_gradients(wrapped, 1.0, 0.0))
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(processes.sum_over_processes(step_loss) / processes.world_size())
+    return {
+        "weights": {name: tensor.clone() for name, tensor in average.net.state_dict().items()},
+        "losses": torch.stack(losses),
+        "norms": torch.stack(norms),
+        "syncs": syncs,
+    }
+
+
+def score(size: int) -> dict[str, float]:
+    torch.manual_seed(0)
+    net = processes.wrap(nn.Linear(5, 3).double())
+    loader = Loader(Texts(size), 4)
+    return evaluate(net, loader, Criterion(), Seen(), Precision(torch.device("cpu"), "none"))
+
+
+def everything() -> dict:
+    return {
+        "trainings": {how: train(*how) for how in TRAININGS},
+        "scores": {size: score(size) for size in SIZES},
+    }
+
+
+def ending(function: Callable[[Any], object], argument: Any) -> tuple[int, str, str]:
+    """Return how a call ends the run: the code, the reason, what is printed."""
+    with redirect_stderr(StringIO()) as printed, pytest.raises(Ending) as ended:
+        function(argument)
+    return ended.value.number, ended.value.reason, printed.getvalue()
+
+
+def work(rank: int, port: int, folder: Path) -> None:
+    """Do everything as one of two processes, in the surroundings that torchrun makes."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    with patch.object(processes, "agree") as agree:
+        pick_device("cpu")
+    found = everything()
+    found["compared at the start"] = list(agree.call_args.args[0])
+    found["any"] = [processes.any_process(flag) for flag in (False, rank == 1, rank == 0)]
+    found["shared"] = processes.share(f"of process {rank}")
+    found["gathered"] = processes.gather(f"of process {rank}")
+    processes.agree({"--data": Path("a"), "--lr": float("nan")})
+    found["flags"] = ending(processes.agree, {"--seed": 1, "--lr": 0.5 - 0.3 * rank})
+    found["code"] = ending(processes.agree, {"train.py": "old"} if rank else {})
+    found["net"] = ending(processes.wrap, nn.Sequential(nn.Linear(2, 1 + rank)))
+    flags = {"config": None, "run_dir": None, "resume": None, "dry_run": False}
+    flags |= {"replay_step": None, "time_limit": None}
+    found["folder"] = str(open_run(Namespace(**flags), torch.device("cpu"), "net").folder)
+    own = folder / f"written-by-{rank}"
+    if rank == 0:
+        (own / "checkpoints").mkdir(parents=True)
+    net = nn.Linear(2, 1)
+    checkpoints = Checkpoints(own, {"net": net, "average": net}, {}, every=1, keep=2)
+    processes.wrap(net)(torch.ones(1, 2))
+    checkpoints.save(1)
+    if rank == 0:
+        status.not_saved(2, "no space")
+    found["unsaved"] = ending(lambda _: status.fail_if_unsaved(), None)
+    atexit.unregister(processes.leave)
+    processes.leave()
+    found["threads"] = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    torch.save(found, folder / f"{rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two processes have done everything."""
+    if sys.platform == "win32":
+        pytest.skip("PyTorch's processes on Windows find each other in another way")
+    folder = tmp_path_factory.mktemp("two")
+    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    context = multiprocessing.get_context("spawn")
+    started = [context.Process(target=work, args=(rank, store.port, folder)) for rank in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(timeout=120)
+        process.kill()
+    assert [process.exitcode for process in started] == [0, 0]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(folder: Path) -> list[dict]:
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize(("accumulate", "dropout"), TRAININGS)
+def test_two_processes_train_as_one(both, accumulate, dropout):
+    # one process numbers the same parts from 0 up, so dropout is the same too
+    expected = train(2 * accumulate, dropout)
+    for found in both:
+        ours = found["trainings"][accumulate, dropout]
+        for name, tensor in expected["weights"].items():
+            torch.testing.assert_close(ours["weights"][name], tensor, rtol=0, atol=1e-12)
+        for name in ("losses", "norms"):
+            torch.testing.assert_close(ours[name], expected[name], rtol=0, atol=1e-12)
+
+
+def test_without_dropout_the_number_of_parts_changes_nothing(both):
+    expected = train(1, 0.0)
+    for name, tensor in expected["weights"].items():
+        for ours in (both[0]["trainings"][how] for how in TRAININGS[:2]):
+            torch.testing.assert_close(ours["weights"][name], tensor, rtol=0, atol=1e-12)
+
+
+def test_both_processes_have_the_same_weights_bit_for_bit(both):
+    for how in TRAININGS:
+        first, second = (found["trainings"][how]["weights"] for found in both)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_gradients_are_exchanged_once_a_step(both):
+    for found in both:
+        # the last step of an epoch has one sample: the other process computes a stand-in
+        assert found["trainings"][2, 0.0]["syncs"] == 2 * [False, True, False, True, True]
+        assert found["trainings"][1, 0.0]["syncs"] == 6 * [True]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_test_pass_is_exact_on_any_number_of_samples(both, size):
+    expected = score(size)
+    for found in both:
+        assert found["scores"][size] == pytest.approx(expected, rel=1e-13)
+        assert found["scores"][size]["seen"] == size
+
+
+def test_a_flag_of_one_process_is_known_to_both(both):
+    assert [found["any"] for found in both] == 2 * [[False, True, True]]
+
+
+def test_both_processes_use_the_main_ones_values(both):
+    assert [found["shared"] for found in both] == 2 * ["of process 0"]
+    assert [found["gathered"] for found in both] == 2 * [["of process 0", "of process 1"]]
+    assert both[0]["folder"] == both[1]["folder"]
+
+
+def test_processes_that_disagree_end_with_one_line_that_says_about_what(both):
+    way_out = "; start them from the same folder, with the same command"
+    lines = {
+        "flags": f"the processes disagree about --lr: 0.5 on 0, 0.2 on 1{way_out}",
+        "code": f"the processes disagree about train.py: nothing on 0, old on 1{way_out}",
+        "net": "the processes disagree about the shape of 0.weight: "
+        f"[1, 2] on 0, [2, 2] on 1{way_out}",
+    }
+    for what, line in lines.items():
+        found = [process[what] for process in both]
+        assert found == [(MISMATCH, line, f"{line}\n"), (MISMATCH, line, "")], what
+
+
+def test_all_processes_end_alike_when_the_main_one_could_not_save(both):
+    line = "step 2 is not saved: no space; the checkpoints before it are whole"
+    found = [process["unsaved"] for process in both]
+    assert found == [(NOT_WRITTEN, line, f"{line}\n"), (NOT_WRITTEN, line, "")]
+
+
+def test_processes_compare_pytorch_the_package_and_the_scripts_when_they_join(both):
+    for found in both:
+        names = set(found["compared at the start"])
+        assert {"the version of PyTorch", "train.py"} <= names
+        assert "project/engine/processes.py" in names
+        assert not any(name.startswith("tests/") for name in names)
+
+
+def test_one_process_writes(folder, both):
+    assert len(list((folder / "runs").iterdir())) == 1
+    assert [path.name for path in folder.glob("written-by-*")] == ["written-by-0"]
+
+
+def test_the_names_of_weights_are_bare(folder, both):
+    checkpoint = load_checkpoint(folder / "written-by-0" / "checkpoints" / "step-1.pt")
+    assert set(checkpoint["state"]["net"]) == {"weight", "bias"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no threads to list")
+def test_a_process_that_left_has_no_thread_of_the_group(both):
+    # such a thread aborts its process when it meets the end of Python, after all work was done
+    assert [name for found in both for name in found["threads"] if "gloo" in name] == []
+
+
+def test_one_process_alone_has_nothing_around_its_network():
+    net = nn.Linear(2, 1)
+    assert processes.wrap(net) is processes.bare(net) is net
+    assert processes.is_main_process() and processes.world_size() == 1
+    assert processes.any_process(True) and not processes.any_process(False)
+    assert processes.share("value") == "value" and processes.gather("value") == ["value"]
+    processes.agree({"--lr": 0.1})
+    assert not distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"RANK": "0"}, "without MASTER_ADDR, MASTER_PORT, WORLD_SIZE"),
+        ({"WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, "without RANK"),
+        ({"RANK": "1", "WORLD_SIZE": "two"}, "WORLD_SIZE=two: not a whole number"),
+        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK=-1: not a whole number"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK=2: WORLD_SIZE=2 has no such rank"),
+        ({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": ""}, "LOCAL_RANK=: not a whole number"),
+    ],
+)
+def test_surroundings_that_torchrun_would_not_make_are_one_line(monkeypatch, given, named):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code, reason, printed = ending(processes.start, torch.device("cpu"))
+    assert (code, printed) == (USAGE, f"{reason}\n")
+    assert named in reason and "torchrun --standalone" in reason
+
+
+def test_one_process_may_be_told_that_it_is_the_only_one(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    processes.start(torch.device("cpu"))
+    assert not distributed.is_initialized()
+
+
+def test_port_that_is_in_use_is_one_line(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        given = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        code, reason, _ = ending(processes.start, torch.device("cpu"))
+    assert code == DEVICE and reason.startswith(f"MASTER_PORT={port}: in use")
+
+
+def test_silence_of_another_process_is_told_from_a_bug():
+    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=0.1))
+    with pytest.raises(distributed.DistStoreError) as silence:
+        store.get("what nobody sets")
+    assert "no answer from another process" in (processes.lost(silence.value) or "")
+    for bug in (ValueError("timeout"), RuntimeError("gloo: sizes differ"), KeyError("connection")):
+        assert processes.lost(bug) is None

@@ -1,0 +1,237 @@
+import json
+import os
+import sys
+import time
+from argparse import Namespace
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from project.engine.best import Best
+from project.engine.checkpoint import Checkpoints
+from project.engine.errors import MISMATCH, NOT_WRITTEN, OUTPUT
+from project.engine.run import Run, open_run
+from project.engine.runtime import Precision
+from project.engine.status import status
+from torch import nn
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def arguments(**values) -> Namespace:
+    """Return what a command line gives; those of the experiment are --lr and --api-key."""
+    places = {"config": None, "run_dir": None, "resume": None, "replay_step": None}
+    default = places | {"dry_run": False, "lr": 0.1, "device": "auto", "time_limit": None}
+    return Namespace(**default | values, defaults=default | {"new_flag": 0})
+
+
+def train(run: Run, step: int) -> Path:
+    """Leave what a run of so many steps leaves."""
+    about = {"config": run.config, "model": {}, "data": {}}
+    Checkpoints(run.folder, {"net": nn.Linear(2, 1)}, about, every=1, keep=3).save(step)
+    return run.folder / "checkpoints" / f"step-{step}.pt"
+
+
+def refused(capsys: pytest.CaptureFixture[str], **values) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stopped:
+        open_run(arguments(**values), CPU, "net")
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return int(stopped.value.code or 0), error
+
+
+def test_a_new_run_has_a_folder_of_its_own_with_its_description():
+    run = open_run(arguments(), CPU, "net")
+    assert run.folder.parent == Path("runs").absolute() and run.folder.name.endswith("-net")
+    config = (run.folder / "config.toml").read_text()
+    assert config == 'dry-run = false\nlr = 0.1\ndevice = "auto"\n'
+    environment = json.loads((run.folder / "environment.json").read_text())
+    assert environment["packages"]["torch"] == version("torch")
+    assert {"command", "git_commit", "python", "device", "processes"} <= environment.keys()
+
+
+def test_two_runs_of_one_second_do_not_share_a_folder():
+    assert open_run(arguments(), CPU, "net").folder != open_run(arguments(), CPU, "net").folder
+
+
+def test_auto_continues_the_newest_run():
+    first, second = (open_run(arguments(run_dir=Path(f"runs/{name}")), CPU, "net") for name in "ab")
+    newest, older = train(first, 3), train(second, 5)
+    os.utime(older, (1, 1))
+    run = open_run(arguments(resume="auto"), CPU, "net")
+    assert run.checkpoint is not None and run.checkpoint["step"] == 3
+    assert run.folder == first.folder and newest.exists()
+
+
+def test_auto_begins_where_nothing_is():
+    assert open_run(arguments(resume="auto"), CPU, "net").checkpoint is None
+    run = open_run(arguments(resume="auto", run_dir=Path("here")), CPU, "net")
+    assert run.checkpoint is None and run.folder == Path("here").absolute()
+
+
+def test_auto_with_a_folder_continues_what_is_in_it():
+    train(open_run(arguments(run_dir=Path("runs/newer")), CPU, "net"), 9)
+    train(open_run(arguments(run_dir=Path("here")), CPU, "net"), 2)
+    run = open_run(arguments(resume="auto", run_dir=Path("here")), CPU, "net")
+    assert run.checkpoint is not None and run.checkpoint["step"] == 2
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_resume_takes_a_file_or_a_run(whole):
+    path = train(open_run(arguments(run_dir=Path("here")), CPU, "net"), 4)
+    run = open_run(arguments(resume=str(path if whole else "here")), CPU, "net")
+    assert run.checkpoint is not None and run.checkpoint["step"] == 4
+    assert run.folder == Path("here").absolute()
+
+
+def test_a_run_goes_on_from_an_earlier_step_and_keeps_the_later_ones(capsys):
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    earlier, later = train(run, 2), train(run, 4)
+    run = open_run(arguments(resume=str(earlier)), CPU, "net")
+    assert run.checkpoint is not None and run.checkpoint["step"] == 2
+    assert not later.exists() and later.with_name("step-4.pt.newer").exists()
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(capsys):
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    train(run, 2)
+    train(run, 4).write_bytes(b"half")
+    run = open_run(arguments(run_dir=Path("here"), resume="auto"), CPU, "net")
+    assert run.checkpoint is not None and run.checkpoint["step"] == 2
+    assert capsys.readouterr().err.count("step-4.pt") == 1
+    assert Path("here/checkpoints/step-4.pt.damaged").exists()
+
+
+def test_another_run_that_is_continued_elsewhere_is_left_as_it_is():
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    train(run, 2)
+    damaged = train(run, 4)
+    damaged.write_bytes(b"half")
+    before = sorted(path.name for path in Path("here").rglob("*"))
+    run = open_run(arguments(run_dir=Path("there"), resume="here"), CPU, "net")
+    assert run.folder == Path("there").absolute() and run.checkpoint is not None
+    assert run.checkpoint["step"] == 2
+    assert sorted(path.name for path in Path("here").rglob("*")) == before
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_anew(capsys):
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    train(run, 2).write_bytes(b"half")
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stopped:
+            open_run(arguments(run_dir=Path("here"), resume="auto"), CPU, "net")
+        assert stopped.value.code == MISMATCH
+        assert "no checkpoint is whole (step-2.pt" in capsys.readouterr().err
+
+
+def test_what_a_killed_process_left_is_cleared():
+    folder = open_run(arguments(run_dir=Path("here")), CPU, "net").folder
+    draft = folder / "checkpoints" / "step-3.tmp"
+    draft.write_bytes(b"half")
+    open_run(arguments(run_dir=Path("here"), resume="auto"), CPU, "net")
+    assert not draft.exists()
+
+
+def test_a_replayed_step_goes_on_from_the_checkpoint_before_it_and_writes_nowhere():
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    for step in (2, 4, 6):
+        train(run, step)
+    before = {path: path.stat().st_mtime_ns for path in Path("here").rglob("*")}
+    run = open_run(arguments(run_dir=Path("here"), replay_step=6), CPU, "net")
+    assert run.checkpoint is not None and run.checkpoint["step"] == 4
+    assert Path("here").absolute() not in (run.folder, *run.folder.parents)
+    assert {path: path.stat().st_mtime_ns for path in Path("here").rglob("*")} == before
+
+
+@pytest.mark.parametrize("step", [None, 3])
+def test_a_folder_that_holds_a_run_is_left_as_it_is(capsys, step):
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    if step:
+        train(run, step)
+    before = (run.folder / "config.toml").read_text()
+    code, error = refused(capsys, run_dir=Path("here"), lr=0.5)
+    assert code == OUTPUT == 73 and "--run-dir here" in error and "--resume auto" in error
+    assert (run.folder / "config.toml").read_text() == before
+
+
+def test_another_experiment_is_refused_and_the_run_left_as_it_is(capsys):
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    train(run, 3)
+    before = (run.folder / "config.toml").read_text()
+    code, error = refused(capsys, run_dir=Path("here"), resume="auto", lr=0.5)
+    assert code == MISMATCH == 78
+    assert "--lr 0.5" in error and "0.1" in error and "--init-from" in error
+    assert (run.folder / "config.toml").read_text() == before
+
+
+def test_a_run_may_continue_on_another_device():
+    train(open_run(arguments(run_dir=Path("here")), CPU, "net"), 3)
+    run = open_run(arguments(run_dir=Path("here"), resume="auto", device="cpu"), CPU, "net")
+    assert run.checkpoint is not None and run.config["device"] == "cpu"
+
+
+def test_a_flag_that_the_project_did_not_have_then_may_have_its_default(capsys):
+    train(open_run(arguments(run_dir=Path("here")), CPU, "net"), 3)
+    again = {"run_dir": Path("here"), "resume": "auto"}
+    assert open_run(arguments(**again, new_flag=0), CPU, "net").config["new_flag"] == 0
+    code, error = refused(capsys, **again, new_flag=1)
+    assert code == MISMATCH and "--new-flag 1" in error
+
+
+def test_secrets_are_written_nowhere(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--api-key", "abc123", "--lr", "0.1"])
+    run = open_run(arguments(run_dir=Path("here"), api_key="abc123"), CPU, "net")
+    train(run, 1)
+    for path in run.folder.rglob("*.*"):
+        assert b"abc123" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, float("inf")), (60.0, 60.0)])
+def test_the_time_limit_counts_from_the_start(monkeypatch, limit, expected):
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    assert open_run(arguments(time_limit=limit), CPU, "net").deadline == expected
+
+
+def test_a_checkpoint_that_is_not_there_is_refused(capsys):
+    code, error = refused(capsys, resume="nowhere.pt")
+    assert code == MISMATCH and "nowhere.pt" in error
+    assert not Path("runs").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(capsys):
+    Path("file").write_text("")
+    code, error = refused(capsys, run_dir=Path("file/run"))
+    assert code == OUTPUT and "--run-dir file" in error
+
+
+def test_a_dry_run_is_nowhere_in_the_working_folder():
+    run = open_run(arguments(dry_run=True), CPU, "net")
+    assert run.folder.is_dir() and not list(Path().iterdir())
+
+
+def test_a_run_whose_last_save_failed_does_not_end_well(capsys):
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    status.not_saved(4, "no space")
+    with pytest.raises(SystemExit) as stopped:
+        run.conclude(Best("accuracy", higher=True, patience=0))
+    assert stopped.value.code == NOT_WRITTEN
+
+
+def test_the_run_says_what_it_is_about_and_what_came_out(capsys):
+    run = Run(Path("runs/a"), {}, None)
+    run.announce(nn.Linear(99, 10), Precision(CPU, "none"), train=5000, test=1)
+    best = Best("accuracy", higher=True, patience=0)
+    run.conclude(best)
+    best.update({"accuracy": 0.5})
+    run.conclude(best)
+    first, second = capsys.readouterr().out.splitlines()
+    assert all(
+        part in first for part in ("1,000 parameters", "5,000 samples", "cpu", str(run.folder))
+    )
+    assert "accuracy 0.5000" in second and "best.pt" in second

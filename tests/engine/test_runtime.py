@@ -1,0 +1,108 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+from project.engine.errors import DEVICE, USAGE
+from project.engine.runtime import (
+    Precision,
+    mix,
+    pick_device,
+    seed_everything,
+    set_seed,
+)
+from torch import nn
+
+CPU = torch.device("cpu")
+
+
+def draw() -> tuple[float, float, float]:
+    return random.random(), float(np.random.rand()), torch.rand(()).item()
+
+
+def test_mixed_seeds_depend_on_the_order_and_on_every_number():
+    seeds = {mix(1, 2), mix(2, 1), mix(1, 2, 0), mix(3), mix(0, 3), mix(0), mix(0, 0), mix(-1)}
+    assert len(seeds) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_mixed_seeds_are_the_same_on_every_machine():
+    assert mix(1, 2, 3) == 6520558355739401531
+
+
+def test_one_seed_sets_all_generators_and_0_is_one():
+    seed_everything(0)
+    first = draw()
+    assert draw() != first
+    seed_everything(0)
+    assert draw() == first
+    seed_everything(1)
+    assert not set(draw()) & set(first)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_deterministic_excludes_the_search_for_fast_kernels(deterministic):
+    set_seed(0, deterministic)
+    assert torch.are_deterministic_algorithms_enabled() == deterministic
+    assert torch.backends.cudnn.benchmark != deterministic
+
+
+def test_auto_is_the_accelerator_and_the_cpu_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    assert pick_device("auto") == CPU
+
+
+def test_cpu_wins_over_an_accelerator(monkeypatch):
+    found = torch.device("cuda")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: found)
+    assert pick_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_missing_device_is_one_line(monkeypatch, capsys, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as stopped:
+        pick_device(name)
+    assert stopped.value.code == DEVICE
+    error = capsys.readouterr().err
+    assert f"--device {name}" in error and "--device cpu" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("none", torch.float32)])
+def test_autocast_computes_in_the_precision_that_was_asked_for(name, dtype):
+    precision = Precision(CPU, name)
+    layer = nn.Linear(8, 8)
+    with precision.autocast():
+        outputs = layer(torch.ones(1, 8))
+    assert outputs.dtype == dtype
+    assert layer(torch.ones(1, 8)).dtype == torch.float32
+    assert not precision.scaler().is_enabled()
+
+
+def test_fp16_on_a_cpu_is_refused_with_the_way_out(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        Precision(CPU, "fp16")
+    assert stopped.value.code == USAGE
+    error = capsys.readouterr().err
+    assert "--amp bf16" in error and error.count("\n") == 1
+
+
+def test_a_scaler_that_is_off_passes_everything_through():
+    net = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    scaler = Precision(CPU, "none").scaler()
+    before = net.weight.detach().clone()
+    scaler.scale(net(torch.ones(1, 2)).sum()).backward()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    assert torch.equal(net.weight, before - 1)
+
+
+def test_sizes_that_tensor_cores_dislike_are_named_where_there_are_some() -> None:
+    net = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 10), nn.Conv2d(3, 8, 3))
+    precision = Precision(torch.device("cpu"), "bf16")
+    assert precision.odd_layers(net) == []
+    precision.device = torch.device("cuda")
+    assert precision.odd_layers(net) == ["1.weight", "2.weight"]
