@@ -1,34 +1,8 @@
-from typing import NamedTuple
-
 import pytest
 import torch
-from project.engine.prefetch import move, prefetch
-from torch import Tensor
+from project.engine.prefetch import prefetch
 
 CPU = torch.device("cpu")
-META = torch.device("meta")  # a device that every machine has
-
-
-class Pair(NamedTuple):
-    image: Tensor
-    name: str
-
-
-def test_every_tensor_of_a_nested_batch_is_moved():
-    batch = {
-        "a": [torch.ones(2), (torch.ones(1), {"b": torch.ones(3)})],
-        "pair": Pair(torch.ones(4), "x"),
-    }
-    moved = move(batch, META)
-    assert moved["a"][0].device == moved["a"][1][0].device == META
-    assert moved["a"][1][1]["b"].shape == (3,) and moved["a"][1][1]["b"].device == META
-    assert moved["pair"].image.device == META
-
-
-def test_what_holds_the_tensors_keeps_its_kind():
-    moved = move({"list": [1], "tuple": (2.0, None), "pair": Pair(torch.ones(1), "cat")}, META)
-    assert moved["list"] == [1] and moved["tuple"] == (2.0, None)
-    assert type(moved["pair"]) is Pair and moved["pair"].name == "cat"
 
 
 def test_the_batches_come_in_order_and_all_of_them():

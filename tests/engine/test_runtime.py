@@ -1,4 +1,5 @@
 import random
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -6,14 +7,18 @@ import torch
 from project.engine.errors import DEVICE, USAGE
 from project.engine.runtime import (
     Precision,
+    is_finite,
     mix,
+    move,
     pick_device,
     seed_everything,
     set_seed,
+    tensors,
 )
-from torch import nn
+from torch import Tensor, nn
 
 CPU = torch.device("cpu")
+META = torch.device("meta")  # a device that every machine has
 
 
 def draw() -> tuple[float, float, float]:
@@ -106,3 +111,40 @@ def test_sizes_that_tensor_cores_dislike_are_named_where_there_are_some() -> Non
     assert precision.odd_layers(net) == []
     precision.device = torch.device("cuda")
     assert precision.odd_layers(net) == ["1.weight", "2.weight"]
+
+
+class Pair(NamedTuple):
+    image: Tensor
+    name: str
+
+
+def test_every_tensor_of_a_nested_batch_is_moved():
+    batch = {
+        "a": [torch.ones(2), (torch.ones(1), {"b": torch.ones(3)})],
+        "pair": Pair(torch.ones(4), "x"),
+    }
+    moved = move(batch, META)
+    assert moved["a"][0].device == moved["a"][1][0].device == META
+    assert moved["a"][1][1]["b"].shape == (3,) and moved["a"][1][1]["b"].device == META
+    assert moved["pair"].image.device == META
+
+
+def test_what_holds_the_tensors_keeps_its_kind():
+    moved = move({"list": [1], "tuple": (2.0, None), "pair": Pair(torch.ones(1), "cat")}, META)
+    assert moved["list"] == [1] and moved["tuple"] == (2.0, None)
+    assert type(moved["pair"]) is Pair and moved["pair"].name == "cat"
+
+
+def test_tensors_are_found_however_nested():
+    one, two, three = torch.ones(1), torch.ones(2), torch.ones(3)
+    batch = {"a": [one, "text"], "b": ({"c": two}, 7, three)}
+    assert [len(tensor) for tensor in tensors(batch)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_one_number_that_is_not_finite_is_found(value):
+    tensor = torch.zeros(3, 2)
+    assert is_finite(tensor)
+    tensor[1, 1] = value
+    assert not is_finite(tensor)
+    assert is_finite(torch.tensor([1, 2])) and is_finite(torch.zeros(0))

@@ -1,11 +1,12 @@
 """Where the first NaN or infinity came from."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from .runtime import is_finite, tensors
 
 
 class FiniteCheck:
@@ -34,24 +35,3 @@ class FiniteCheck:
     def _look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if torch.is_grad_enabled():  # the test pass is not looked at
             self._flags += [(name, is_finite(tensor)) for tensor in tensors(output)]
-
-
-def is_finite(tensor: Tensor) -> Tensor:
-    """Return a 0-dim bool, without waiting for the device."""
-    if not tensor.is_floating_point() or not tensor.numel():
-        return torch.ones((), dtype=torch.bool, device=tensor.device)
-    # NaN and infinity reach the extremes; a tenth of the cost of isfinite().all()
-    return torch.stack(tensor.detach().aminmax()).isfinite().all()
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested tuples, lists and dicts."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        value = value.values()
-        for part in value:
-            yield from tensors(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from tensors(part)

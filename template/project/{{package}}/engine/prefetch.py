@@ -6,20 +6,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from .runtime import move
+
 T = TypeVar("T")
-
-
-def move(batch: Any, device: torch.device) -> Any:
-    """Move every tensor of a batch, however nested, without waiting for the copy."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: move(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(move(value, device) for value in batch))
-    if isinstance(batch, (list, tuple)):
-        return type(batch)(move(value, device) for value in batch)
-    return batch
 
 
 def prefetch(batches: Iterable[T], device: torch.device) -> Iterator[T]:

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
-from .debug import tensors
 from .errors import DATA, MEMORY, BadSampleError, fail
-from .runtime import mix, seed_everything
+from .runtime import mix, seed_everything, tensors
 
 Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its way to a worker
 
