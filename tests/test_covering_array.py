@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from allpairspy import AllPairs
-from vulture import Vulture
 
 from conftest import Render
 from extensions import features
@@ -231,18 +230,3 @@ def test_projects_pass_their_own_type_check(projects: list[Path]) -> None:
     files = [path for path in paths if "tests" not in path.parts[-3:-1]]
     options = ("--python-interpreter-path", sys.executable, "--output-format", "min-text")
     run("pyrefly", "check", *options, *files)
-
-
-def unused(project: Path) -> set[str]:
-    """Return what no script needs, tests aside."""
-    vulture = Vulture()
-    vulture.scavenge([str(project)], exclude=[str(project / "tests")])
-    found = vulture.get_unused_code(min_confidence=60)
-    return {f"{Path(item.filename).relative_to(project)}: {item.name}" for item in found}
-
-
-def test_each_name_is_used_by_some_task(render: Render) -> None:
-    names = set.intersection(*(unused(render(task=task)) for task in BLOCKS))
-    # used by PyTorch or Python: set, overridden, or part of a signature
-    known = re.compile(r".*: (forward|benchmark|worker|frame|_get_default_metavar_for_optional)")
-    assert not [name for name in sorted(names) if not known.fullmatch(name)]
