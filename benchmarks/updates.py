@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,7 +212,7 @@ def compiles(name: str, content: Files) -> bool:
 
 
 @contextmanager
-def output() -> Iterator[list[str]]:
+def output() -> Generator[list[str]]:
     """Catch what this process and those that it starts print."""
     told: list[str] = []
     sys.stdout.flush()

@@ -308,7 +308,7 @@ class Option(NamedTuple):
 
 OPTIONS = {
     "github_actions": Option(("/.github/workflows/ci.yml", "/.github/workflows/audit.yml")),
-    "pre_commit": Option(("/.pre-commit-config.yaml",), ("pre-commit>=4.3",)),
+    "pre_commit": Option(("/.pre-commit-config.yaml",), ("pre-commit==4.7.0",)),
     "docker": Option(("/Dockerfile", "/.dockerignore")),
     "notebook": Option(("/notebooks",), ("ipykernel>=7",)),
     "slurm": Option(("/slurm",)),
@@ -421,13 +421,13 @@ def dependencies(answers: Mapping[str, Any]) -> list[str]:
 def extras(answers: Mapping[str, Any]) -> dict[str, list[str]]:
     """What a project can do besides, when it is installed with an extra's name in brackets."""
     export = ("onnx>=1.19", "onnxruntime>=1.23", "onnxscript>=0.5", "safetensors>=0.6")
-    found = {"export": export, **TASKS[answers["task"]].extras}
+    found = {"export": export, "graph": ("torchview>=0.2.7",), **TASKS[answers["task"]].extras}
     return {name: sorted(found[name]) for name in sorted(found)}
 
 
 def development(answers: Mapping[str, Any]) -> list[str]:
-    """What those who work on a project need."""
-    found = ["pyrefly==1.5.0", "pytest>=8.4", "ruff==0.17.6"]
+    """What those who work on a project need; what checks it is pinned, and moves with a release."""
+    found = ["pyrefly==1.5.0", "pytest==9.2.0", "ruff==0.17.6"]
     for name, option in OPTIONS.items():
         found += option.development if answers[name] else ()
     return sorted(found)

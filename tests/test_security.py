@@ -20,6 +20,7 @@ from extensions.features import LOGGERS, TASKS
 WRITERS = {
     ("release", "release"): {"contents": "write"},
     ("update", "pull-request"): {"contents": "write", "pull-requests": "write"},
+    ("weekly", "report"): {"issues": "write"},
 }
 # the workflows that use a secret of the owner's, and which
 SECRETS = {"update": {"COPIER_UPDATE_TOKEN"}}

@@ -135,7 +135,9 @@ def assert_sound(project: Path) -> None:
     }
     for path in project.rglob("*"):
         if path.is_file():
-            parsers.get(path.suffix, str)(read(path))
+            text = read(path)
+            if path.suffix in parsers:
+                parsers[path.suffix](text)
     for check in (["check"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *check, "--no-cache", "--quiet", "."]
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)

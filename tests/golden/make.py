@@ -110,7 +110,7 @@ def main() -> None:
             with Project(folder, task) as project:
                 runs.make(work / "runs" / task, project, work / f"{task}-place")
         shutil.copytree(work / "runs", HERE / release)
-        sys.path.insert(0, str(folder))
+        sys.path.insert(0, str(work / next(iter(TASKS))))
         path = HERE / f"format-{import_module(f'{PACKAGE}.engine.storage').FORMAT}.pt"
         if not path.exists():
             make_checkpoint(path)
