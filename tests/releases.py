@@ -11,11 +11,15 @@ import yaml
 from copier import _main, run_copy, run_update
 
 ROOT = Path(__file__).parent.parent
-RELEASES: dict[str, str] = tomllib.loads((ROOT / "releases.toml").read_text(encoding="utf-8"))
+RELEASES: dict[str, str] = tomllib.loads(
+    (ROOT / "tools" / "releases.toml").read_text(encoding="utf-8")
+)
 # the tree as it lies on disk, as the release that comes after all the others
 NEXT = "1000.0.0"
 # what Copier, our extensions and our migrations read of this repository
-PARTS = ("CHANGELOG.md", "copier.yml", "extensions", "migrations", "practices.toml", "template")
+PARTS = ("CHANGELOG.md", "copier.yml", "extensions", "migrations", "template")
+# and what those of older releases read
+OLDER_PARTS = (*PARTS, "practices.toml")
 
 
 # asks git for each file whether its system has mode bits: a third of the time of an update
@@ -62,7 +66,7 @@ def clone(folder: Path) -> Path:
             raise RuntimeError(
                 f"release {version} is not in this clone; git fetch --unshallow brings it"
             ) from missing
-        parts = "".join(line for line in entries if line.split()[-1] in PARTS)
+        parts = "".join(line for line in entries if line.split()[-1] in OLDER_PARTS)
         tree = git(folder, "mktree", text=parts).strip()
         git(folder, "tag", f"v{version}", git(folder, "commit-tree", "-m", version, tree).strip())
     git(folder, "switch", "--quiet", "--orphan", "next")

@@ -1,4 +1,4 @@
-"""release.py: what it refuses, and what a release leaves behind."""
+"""tools/release.py: what it refuses, and what a release leaves behind."""
 
 import os
 import re
@@ -36,7 +36,13 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "copier-pytorch"
     git(ROOT, "clone", "--quiet", "--no-tags", str(ROOT), str(folder))
     git(folder, "switch", "--quiet", "--force-create", "main")
-    for name in ("release.py", "releases.toml", "migrations/changelog.py", ".gitignore"):
+    for name in (
+        "tools/release.py",
+        "tools/releases.toml",
+        "migrations/changelog.py",
+        ".gitignore",
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes((ROOT / name).read_bytes())
     (folder / "CHANGELOG.md").write_text(with_unreleased(UNRELEASED), encoding="utf-8")
     with (folder / ".git" / "info" / "exclude").open("a") as file:
@@ -61,7 +67,7 @@ def with_unreleased(section: str) -> str:
 
 
 def release(clone: Path, version: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "release.py", version]
+    command = [sys.executable, "-m", "tools.release", version]
     return subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
 
 
@@ -72,7 +78,7 @@ def test_release_is_tagged_and_recorded(clone: Path) -> None:
     done = release(clone, NEXT)
     assert done.returncode == 0, done.stderr
     tagged = git(clone, "rev-parse", f"v{NEXT}").strip()
-    recorded = tomllib.loads((clone / "releases.toml").read_text(encoding="utf-8"))
+    recorded = tomllib.loads((clone / "tools" / "releases.toml").read_text(encoding="utf-8"))
     assert recorded == RELEASES | {NEXT: tagged}
     assert git(clone, "log", "-2", "--format=%s").splitlines() == [
         f"release: record {NEXT}",
@@ -129,7 +135,7 @@ def test_what_is_refused_is_one_line(clone: Path, version: str, reason: str) -> 
 
 
 def test_notes_are_what_the_changelog_says(clone: Path) -> None:
-    command = [sys.executable, "release.py", "--notes"]
+    command = [sys.executable, "-m", "tools.release", "--notes"]
     first = next(iter(RELEASES))
     done = subprocess.run([*command, f"v{first}"], cwd=clone, capture_output=True, text=True)
     assert done.stdout.startswith("- ") and done.stdout.strip() in CHANGELOG

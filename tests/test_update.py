@@ -176,7 +176,7 @@ def test_question_that_is_new_renders_what_was_there_before(template: Path) -> N
 
 def test_update_changes_what_is_not_the_owner_s(project: Path) -> None:
     update(project)
-    theirs = {"my_project/engine/errors.py", "my_project/practices.toml", "train.py", "ruff.toml"}
+    theirs = {"my_project/engine/errors.py", "train.py", "ruff.toml"}
     assert {line[3:] for line in status(project)} == theirs | {".copier-answers.yml"}
 
 
@@ -221,7 +221,7 @@ def test_renamed_package_is_still_updated(project: Path) -> None:
     append(project / "mine" / "engine" / "order.py", "\n# mine\n")
     commit(project)
     update(project)
-    theirs = {"mine/engine/errors.py", "mine/practices.toml", "train.py", "ruff.toml"}
+    theirs = {"mine/engine/errors.py", "train.py", "ruff.toml"}
     assert {line[3:] for line in status(project)} == theirs | {".copier-answers.yml"}
 
 

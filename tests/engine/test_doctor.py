@@ -48,14 +48,6 @@ def test_a_device_needs_code_of_its_generation_or_ptx(monkeypatch, capability, r
     assert doctor.has_code_for(*capability) == runs
 
 
-def test_practices_are_information_and_no_verdict(monkeypatch, capsys):
-    lines = ["P01  changed by you  a loop; train.py is missing", "1 changed by you"]
-    monkeypatch.setattr(doctor.practices, "report", lambda: lines)
-    monkeypatch.setattr(sys, "argv", ["doctor", "--practices"])
-    assert doctor.main() is None
-    assert capsys.readouterr().out.splitlines() == lines
-
-
 def test_a_broken_pytorch_is_one_line():
     script = "import sys; sys.modules['torch'] = None; import project.doctor"
     command = [sys.executable, "-c", script]

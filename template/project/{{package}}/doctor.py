@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from .engine import practices
 from .engine.errors import DEVICE, fail
 
 try:
@@ -34,11 +33,7 @@ def main() -> None:
     add = parser.add_argument
     add("--device", choices=("auto", "cuda", "mps", "cpu"), default="auto", help="where to compute")
     add("--compile", action="store_true", help="really compile something: takes up to a minute")
-    add("--practices", action="store_true", help="instead: which practices are still here")
     args = parser.parse_args()
-    if args.practices:
-        print(*practices.report(), sep="\n")
-        return
 
     problems = 0
     for level, text in find(args.device, args.compile):

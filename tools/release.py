@@ -1,6 +1,6 @@
 """Make a release: refuse, test, write, commit, tag; pushing it is left to you.
 
-    uv run release.py 0.3.0
+    uv run python -m tools.release 0.4.0
 
 Refused unless what `copier update` brings is described under "Unreleased" in CHANGELOG.md, and
 projects of every earlier release come to this commit without a conflict.
@@ -17,7 +17,8 @@ from packaging.version import InvalidVersion, Version
 
 from migrations import changelog
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
+RELEASES = ROOT / "tools" / "releases.toml"
 GATE = ("uv", "run", "pytest", "-n", "auto", "--thorough", "-m", "update")
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     commit(f"release: {version}")
     run("git", "tag", f"v{version}")
     # only a later commit can name this one
-    with (ROOT / "releases.toml").open("a", encoding="utf-8") as file:
+    with RELEASES.open("a", encoding="utf-8") as file:
         file.write(f'"{version}" = "{git("rev-parse", "HEAD").strip()}"\n')
     commit(f"release: record {version}")
     print(f"\nNow: git push origin main v{version}")
@@ -58,7 +59,7 @@ def notes(version: str) -> str:
 
 def refusal(version: str) -> str:
     """Return why a release can't be made of this commit."""
-    releases = tomllib.loads((ROOT / "releases.toml").read_text(encoding="utf-8"))
+    releases = tomllib.loads(RELEASES.read_text(encoding="utf-8"))
     try:
         wanted = Version(version)
     except InvalidVersion:

@@ -1,23 +1,27 @@
-"""Write docs/practices.md from practices.toml: python practices.py"""
+"""Write docs/practices.md from practices.toml: python tools/practices.py"""
 
+import functools
 import textwrap
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from extensions.practices import practices
-
-PAGE = Path(__file__).parent / "docs" / "practices.md"
+FOLDER = Path(__file__).parent
+PAGE = FOLDER.parent / "docs" / "practices.md"
 INTRODUCTION = """\
 What every rendered project keeps to. The numbers stay for ever, and the changelog refers to them.
-`python -m <package>.doctor --practices` says which are present in a project, which its owner has
-changed, and which are not applicable, and why.
 
 Paths are those of a project: `engine/`, `layers/`, `losses/`, `ops/`, `data.py`, `doctor.py` and
 the model file are below the package. "Why" is what goes wrong without the practice, "worth" what
 was measured, and with what; "here" are tests and benchmarks of the template itself.
 
-This page follows from `practices.toml`: `python practices.py` writes it."""
+This page follows from `tools/practices.toml`: `python tools/practices.py` writes it."""
+
+
+@functools.cache
+def practices() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((FOLDER / "practices.toml").read_text(encoding="utf-8"))
 
 
 def page() -> str:
