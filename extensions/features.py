@@ -59,7 +59,7 @@ TASKS = {
         model_class="UNet",
         blocks=(
             *("residual", "standardize", "dice", "confusion", "initialize"),
-            *("folders", "images", "inputs"),
+            *("images", "inputs", "split_folders"),
         ),
         dependencies=("pillow>=11",),
     ),
@@ -81,7 +81,7 @@ TASKS = {
         model_class="EDSR",
         blocks=(
             *("standardize", "perceptual", "restoration", "fidelity", "total_variation"),
-            *("initialize", "folders", "images", "inputs", "vgg"),
+            *("initialize", "images", "inputs", "split_folders", "vgg"),
         ),
         dependencies=("pillow>=11",),
         extras={"perceptual": ("torchvision>=0.26",)},
@@ -94,7 +94,7 @@ TASKS = {
         blocks=(
             *("adaptive_norm", "image_attention", "up_residual", "down_residual", "spectral_norm"),
             *("standardize", "adversarial", "gradient_penalty", "random_frechet"),
-            *("folders", "images", "pictures"),
+            "pictures",
         ),
         dependencies=("pillow>=11",),
     ),
@@ -105,7 +105,7 @@ TASKS = {
         model_class="Denoiser",
         blocks=(
             *("image_attention", "level_embedding", "modulated_residual", "noise_error"),
-            *("noise_bands", "noise_level", "random_frechet", "folders", "images", "pictures"),
+            *("noise_bands", "noise_level", "random_frechet", "pictures"),
         ),
         dependencies=("pillow>=11",),
     ),
@@ -115,7 +115,7 @@ TASKS = {
         model_name="text_encoder",
         model_class="TextEncoder",
         blocks=(
-            *("transformer_block", "cross_entropy", "f1", "rotary", "initialize"),
+            *("transformer_block", "cross_entropy", "f1", "rotary", "init_transformer"),
             *("tables", "predictions"),
         ),
         extras={"tokenizers": ("tokenizers>=0.22",)},
@@ -125,7 +125,13 @@ TASKS = {
         description="Language modeling with a decoder-only transformer",
         model_name="gpt",
         model_class="GPT",
-        blocks=("transformer_block", "cross_entropy", "next_token", "rotary", "initialize"),
+        blocks=(
+            "transformer_block",
+            "cross_entropy",
+            "next_token",
+            "rotary",
+            "init_transformer",
+        ),
         extras={"tiktoken": ("tiktoken>=0.12",)},
     ),
     "tabular": Task(
@@ -135,7 +141,7 @@ TASKS = {
         model_class="TabularMLP",
         blocks=(
             *("columns", "residual_mlp", "cross_entropy", "squared_error", "auroc"),
-            *("regression_scores", "folders", "parquet", "predictions", "tables"),
+            *("regression_scores", "parquet", "predictions", "tables"),
         ),
         extras={"parquet": ("pyarrow>=21",)},
     ),
@@ -145,8 +151,8 @@ TASKS = {
         model_name="patch_transformer",
         model_class="PatchTransformer",
         blocks=(
-            *("transformer_block", "quantile", "forecast_scores", "initialize", "rotary"),
-            *("window_scale", "images", "plots", "predictions", "tables"),
+            *("transformer_block", "quantile", "forecast_scores", "init_transformer"),
+            *("rotary", "window_scale", "pages", "plots", "predictions", "tables"),
         ),
         dependencies=("pillow>=11",),
     ),
@@ -157,7 +163,7 @@ TASKS = {
         model_class="AudioResNet",
         blocks=(
             *("log_mel", "residual", "cross_entropy", "accuracy", "initialize"),
-            *("class_folders", "folders", "images", "predictions", "wav"),
+            *("class_folders", "folders", "pages", "predictions", "wav"),
         ),
         dependencies=("pillow>=11",),
     ),
@@ -247,7 +253,8 @@ BLOCKS = {
     "forecast_scores": Block(
         "ops/forecast_scores.py", "MASE, and coverage of the intervals", needs=("totals",)
     ),
-    "initialize": Block("ops/initialize.py", "weights to start from"),
+    "initialize": Block("ops/initialize.py", "weights of convolutions to start from"),
+    "init_transformer": Block("ops/init_transformer.py", "weights of a transformer to start from"),
     "mel_filters": Block("ops/mel_filters.py", "frequencies to mel bands"),
     "metric": Block("ops/metric.py", "your metric", task_s_own=True, needs=("totals",)),
     "next_token": Block(
@@ -281,10 +288,14 @@ BLOCKS = {
     "pictures": Block(
         "readers/pictures.py",
         "images without labels, read, drawn, written",
-        needs=("folders", "images", "squares"),
+        needs=("images", "split_folders", "squares"),
     ),
-    "plots": Block("readers/plots.py", "forecasts as pictures", needs=("images",)),
+    "pages": Block("readers/pages.py", "drawn pictures as tensors, side by side"),
+    "plots": Block("readers/plots.py", "forecasts as pictures", needs=("pages",)),
     "predictions": Block("readers/predictions.py", "predictions as a table"),
+    "split_folders": Block(
+        "readers/split_folders.py", "files to train and to test on", needs=("folders",)
+    ),
     "squares": Block("readers/squares.py", "image files, cut to a square", needs=("images",)),
     "tables": Block("readers/tables.py", "rows of CSV and JSONL files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),

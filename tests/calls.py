@@ -51,9 +51,10 @@ class Calls:
                 self.defined[module, node.targets[0].id] = node
             elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 self.defined[module, node.name] = node
-            for part in node.body if isinstance(node, ast.ClassDef) else ():
-                if isinstance(part, ast.FunctionDef):
-                    self.defined[module, f"{node.name}.{part.name}"] = part
+            if isinstance(node, ast.ClassDef):
+                for part in node.body:
+                    if isinstance(part, ast.FunctionDef):
+                        self.defined[module, f"{node.name}.{part.name}"] = part
 
     def reached(self, *start: Key) -> set[Key]:
         """Return what is reached from there, and from what that reaches, and so on."""

@@ -1,13 +1,15 @@
 """Files in class folders, whose names are those of the classes."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ..engine.errors import DATA, fail
 from ..engine.runtime import mix
-from .folders import Reads, find_files, hold_out, leave_out, refuse
+from .folders import find_files, hold_out, leave_out, refuse
 
 ClassFiles = dict[str, list[Path]]
+Reads = Callable[[Path], bool]
 
 
 def class_folders(

@@ -11,7 +11,6 @@ from ..engine.errors import DATA, fail
 from ..engine.processes import is_main_process
 
 T = TypeVar("T")
-Reads = Callable[[Path], bool]
 
 
 def find_files(places: list[Path], kinds: set[str]) -> list[Path]:
@@ -29,9 +28,10 @@ def find_files(places: list[Path], kinds: set[str]) -> list[Path]:
 def files_below(folder: Path, kinds: set[str]) -> Iterator[Path]:
     """Yield the files in a folder, but not those behind links, which may form a loop."""
     for place, _, names in os.walk(folder, onerror=refuse):
-        for name in names:
-            if Path(name).suffix.lower() in kinds:
-                yield Path(place, name)
+        for path in (Path(place, name) for name in names):
+            # reading a pipe or a device may never end; of a broken link its reader tells
+            if path.suffix.lower() in kinds and (path.is_file() or not path.exists()):
+                yield path
 
 
 def refuse(error: OSError) -> NoReturn:
@@ -55,18 +55,3 @@ def hold_out(paths: list[T], seed: int) -> tuple[list[T], list[T]]:
     held_out = set(order[: max(1, len(paths) // 5)])
     train = [path for place, path in enumerate(paths) if place not in held_out]
     return train, [path for place, path in enumerate(paths) if place in held_out]
-
-
-def train_and_test_folders(
-    folder: Path, kinds: set[str], seed: int, reads: Reads | None
-) -> tuple[list[Path], list[Path]]:
-    """Return the files in folder/train/ and folder/test/, or those in folder/ split by the seed."""
-    if not folder.is_dir():
-        fail(DATA, f"--data {folder}: no such folder")
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        train, test = (find_files([folder / part], kinds) for part in ("train", "test"))
-        return leave_out(train, folder / "train", reads), leave_out(test, folder / "test", reads)
-    paths = leave_out(find_files([folder], kinds), folder, reads)
-    if len(paths) < 2:
-        fail(DATA, f"--data {folder}: one file only; one to train and one to test are needed")
-    return hold_out(paths, seed)

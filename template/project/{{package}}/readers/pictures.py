@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 from ..engine.errors import OUTPUT, fail
 from ..engine.noise import normal
 from ..engine.runtime import mix
-from .folders import train_and_test_folders
 from .images import IMAGE_FILES, side_by_side
+from .split_folders import train_and_test_folders
 from .squares import decodes, read_image
 
 # at night, at sunrise, by day, at sunset: the sky above, the sky at the horizon

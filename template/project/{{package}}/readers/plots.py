@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..engine.errors import OUTPUT, fail
-from .images import pixels
+from .pages import pixels
 
 WIDTH, HEIGHT, FINE = 480, 240, 3  # pixels; drawn larger and made smaller, so lines are smooth
 LEFT, RIGHT, TOP, BOTTOM = 56, 10, 24, 22  # margins
