@@ -421,7 +421,7 @@ def owned(answers: Mapping[str, Any], before: str = "") -> list[str]:
 
 def dependencies(answers: Mapping[str, Any]) -> list[str]:
     """What a project needs to run."""
-    found = ["numpy>=2.1", "torch>=2.11", "torchinfo>=1.8", "tqdm>=4.67"]
+    found = ["filelock>=4", "numpy>=2.1", "torch>=2.11", "torchinfo>=1.8", "tqdm>=4.67"]
     found += TASKS[answers["task"]].dependencies
     found += [requirement for name in answers["logger"] for requirement in LOGGERS[name]]
     if answers["torch_source"] == "rocm":

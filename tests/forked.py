@@ -397,7 +397,7 @@ def follow(path: Path) -> None:
     stepping = enter("stepping")
     before(".engine.progress:Progress.__call__", stepping)
     before(".engine.evaluate:evaluate", enter("evaluating"), stepping)
-    before(".engine.status:Status.saved", enter("saving"), enter("rotating"))
+    before(".engine.launch:Status.saved", enter("saving"), enter("rotating"))
     before(".engine.checkpoint:Checkpoints.save", enter("saving"), stepping)
     before(".engine.run:Run.conclude", enter("ending"))
 

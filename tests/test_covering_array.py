@@ -56,13 +56,12 @@ ALWAYS = {
     *("tests/conftest.py", "tests/test_data.py", "tests/test_gpu.py", "tests/test_model.py"),
     *("tests/small.py", "tests/test_scripts.py", "tests/test_styleguide.py"),
 }
-MODULES = {"__init__.py", "data.py", "doctor.py"}
+MODULES = {"__init__.py", "check_resume.py", "data.py", "doctor.py"}
 ENGINE = set(
     """
-    __init__ accumulate average best check_resume checkpoint config debug environment errors
-    evaluate formats graph guard inspection launch layout loader lock memory metrics noise
-    optimize options order outlet picture prefetch processes profile progress run
-    runtime samples signals status storage weights workers writer
+    __init__ accumulate average best checkpoint debug errors evaluate formats graph guard
+    inspection launch layout loader memory metrics noise optimize options order outlet picture
+    prefetch processes profile progress run runtime samples storage weights workers writer
     """.split()
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from project.engine.status import Status, status
+from project.engine.launch import Status, status
 
 from rendered import SEVERAL
 

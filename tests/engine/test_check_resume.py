@@ -1,19 +1,21 @@
-from argparse import Namespace
-from collections.abc import Callable
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from project.engine import check_resume as module
-from project.engine.check_resume import LAST, check_resume, differs
+from project import check_resume as module
+from project.check_resume import LAST, check_resume, differs
 from project.engine.checkpoint import Checkpoints
-from project.engine.errors import MISMATCH, USAGE, Ending
+from project.engine.errors import MISMATCH, USAGE
+from project.engine.launch import launch
 from project.engine.runtime import mix, seed_noise
 from project.engine.storage import load_checkpoint
 from torch import Tensor, nn
 
-ARGUMENTS = Namespace(resume=None, eval_batches=0)
+from rendered import SEVERAL
+
 PROCESS = torch.Generator()  # seeded by nobody, as what differs from one process to the next
 
 
@@ -33,7 +35,7 @@ class Logged:
         self.logged = state["logged"]
 
 
-def train(fault: str, folder: Path, *flags: str) -> None:
+def train(fault: str, command: list[str], folder: Path, *flags: str) -> None:
     """Train in a few lines, as in a process of its own."""
     seed_noise(1)
     net, guard = nn.Linear(3, 1), Logged()
@@ -61,15 +63,17 @@ def train(fault: str, folder: Path, *flags: str) -> None:
         checkpoints.save(step, {"loss": float(calls) if fault == "scores" else loss.item()})
 
 
-def ending(monkeypatch: pytest.MonkeyPatch, run: Callable) -> Ending:
-    monkeypatch.setattr(module, "train", run)
-    with pytest.raises(Ending) as ended:
-        check_resume(ARGUMENTS)
-    return ended.value
+def check(monkeypatch: pytest.MonkeyPatch, *command: str) -> int:
+    """Return the code that the command line ends with."""
+    monkeypatch.setattr(sys, "argv", list(command or (__file__, "--lr", "0.1")))
+    with pytest.raises(SystemExit) as ended:
+        launch(check_resume)
+    return int(ended.value.code or 0)
 
 
 def test_a_run_that_resumes_exactly_passes(monkeypatch, capsys):
-    assert ending(monkeypatch, partial(train, "")).code == 0
+    monkeypatch.setattr(module, "train", partial(train, ""))
+    assert check(monkeypatch) == 0
     assert "steps 4 to 6 are the same, bit for bit" in capsys.readouterr().out
 
 
@@ -86,7 +90,8 @@ def test_a_run_that_resumes_exactly_passes(monkeypatch, capsys):
 def test_what_does_not_resume_is_named_with_step_place_and_reason(
     monkeypatch, capsys, fault, place, reason
 ):
-    assert ending(monkeypatch, partial(train, fault)).code == MISMATCH == 78
+    monkeypatch.setattr(module, "train", partial(train, fault))
+    assert check(monkeypatch) == MISMATCH == 78
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1 and "step 4 differs in " in error[0]
     assert place in error[0] and reason in error[0]
@@ -95,18 +100,21 @@ def test_what_does_not_resume_is_named_with_step_place_and_reason(
 def test_a_run_that_fails_is_its_last_line_and_its_code(monkeypatch, capsys, tmp_path):
     script = tmp_path / "train.py"
     script.write_text("import sys\nprint('one\\nno such file', file=sys.stderr)\nsys.exit(65)\n")
-    monkeypatch.setattr(module.sys, "argv", [str(script), "--check-resume"])
-    with pytest.raises(SystemExit) as stopped:
-        check_resume(ARGUMENTS)
-    assert stopped.value.code == 65
+    assert check(monkeypatch, str(script), "--check-resume") == 65
     assert capsys.readouterr().err.endswith("ended: no such file\n")
 
 
-def test_a_resumed_run_is_not_checked(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        check_resume(Namespace(resume="auto"))
-    assert stopped.value.code == USAGE
+@pytest.mark.parametrize("flag", ["--resume", "--resume=auto"])
+def test_a_resumed_run_is_not_checked(monkeypatch, capsys, flag):
+    assert check(monkeypatch, __file__, flag) == USAGE
     assert "--check-resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["nowhere.py"], ["--lr", "0.1"]])
+def test_a_script_has_to_be_named(capsys, command):
+    module_ = [sys.executable, "-m", "project.check_resume", *command]
+    done = subprocess.run(module_, cwd=SEVERAL, capture_output=True, text=True)
+    assert done.returncode == USAGE and "train.py" in done.stderr and done.stderr.count("\n") == 1
 
 
 def other(tensor: Tensor) -> Tensor:

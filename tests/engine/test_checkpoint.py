@@ -15,11 +15,10 @@ from project.engine.average import Average
 from project.engine.best import Best
 from project.engine.checkpoint import Checkpoints, newest_whole
 from project.engine.errors import DIVERGED, MISMATCH, NOT_WRITTEN, STOPPED
+from project.engine.launch import StopRequest, status
 from project.engine.loader import Loader
 from project.engine.optimize import clip_gradients, decay_groups, learning_rate
 from project.engine.runtime import Precision, set_seed
-from project.engine.signals import StopRequest
-from project.engine.status import status
 from project.engine.storage import load_checkpoint
 from torch import Tensor, nn
 from torch.utils.data import Dataset

@@ -12,11 +12,11 @@ from project.engine.accumulate import micro_batches
 from project.engine.checkpoint import Checkpoints, newest_whole
 from project.engine.errors import DIVERGED, Ending
 from project.engine.guard import REMEMBERED, Guard
+from project.engine.launch import status
 from project.engine.loader import Loader
 from project.engine.optimize import clip_gradients, learning_rate
 from project.engine.prefetch import prefetch
 from project.engine.runtime import set_seed
-from project.engine.status import status
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.utils.data import Dataset

@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,14 +11,26 @@ from typing import Any
 import pytest
 import torch
 from project.engine import launch as module
-from project.engine.errors import BUG, DATA, DEVICE, INTERRUPTED, MEMORY, fail
-from project.engine.launch import launch
-from project.engine.status import status
+from project.engine.errors import (
+    BUG,
+    DATA,
+    DEVICE,
+    INTERRUPTED,
+    MEMORY,
+    NOT_WRITTEN,
+    STOPPED,
+    Ending,
+    fail,
+)
+from project.engine.launch import Status, StopRequest, launch, resume_command, status
 
 from rendered import SEVERAL
 
 # Python warns of a fork where there are threads; this one does nothing but sleep
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGUSR1"):
+    SIGNALS.append(signal.SIGUSR1)
 CONFIG = {"batch_size": 64, "accumulate": 2, "amp": "none", "gradient_checkpointing": False}
 
 
@@ -146,3 +159,201 @@ def test_a_reader_who_has_seen_enough_is_no_error(rows):
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_sets_the_request_and_nothing_else(number):
+    stop = StopRequest()
+    assert not stop.asked()
+    stop.leave_if_asked(1)
+    signal.raise_signal(number)
+    assert stop.asked()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_run_leaves_with_the_code_for_again_and_says_how(capsys, number):
+    stop = StopRequest()
+    signal.raise_signal(number)
+    with pytest.raises(Ending) as stopped:
+        stop.leave_if_asked(7)
+    assert stopped.value.code == STOPPED == 75 and stopped.value.reason == number.name
+    output = capsys.readouterr().out
+    assert "step 7" in output and "--resume auto" in output and output.count("\n") == 1
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    StopRequest()
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_sigterm_does_not():
+    stop = StopRequest()
+    for _ in range(2):
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.asked()
+
+
+@pytest.mark.parametrize("name", ["SLURM_JOB_ID", "TORCHELASTIC_RUN_ID"])
+def test_what_a_scheduler_or_torchrun_repeats_is_one_request(monkeypatch, name):
+    monkeypatch.setenv(name, "1")
+    stop = StopRequest()
+    for _ in range(2):
+        signal.raise_signal(signal.SIGINT)
+    assert stop.asked()
+
+
+def test_what_another_process_heard_counts_too(monkeypatch):
+    monkeypatch.setattr(module, "any_process", lambda flag: True)
+    stop = StopRequest()
+    assert stop.asked()
+    with pytest.raises(Ending, match="75") as stopped:
+        stop.leave_if_asked(1)
+    assert "another process" in stopped.value.reason
+
+
+def test_the_time_limit_ends_the_run_when_it_is_over(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    stop = StopRequest(deadline=160.0)
+    assert not stop.asked()
+    now = 160.5
+    assert stop.asked()
+    with pytest.raises(Ending) as stopped:
+        stop.leave_if_asked(3)
+    assert stopped.value.reason == "--time-limit"
+
+
+@pytest.mark.parametrize("jump", [-1e9, 1e9])
+def test_a_clock_that_is_set_ends_nothing(monkeypatch, jump):
+    stop = StopRequest(deadline=time.monotonic() + 600)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    assert not stop.asked()
+
+
+def test_a_stop_is_no_excuse_for_a_save_that_failed(capsys):
+    stop = StopRequest()
+    status.not_saved(4, "no space")
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Ending, match="74"):
+        stop.leave_if_asked(4)
+    assert "step 4" in capsys.readouterr().err
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Status:
+    """The status of a run that has begun."""
+    monkeypatch.setattr(sys, "argv", ["train.py", "--lr", "0.1"])
+    status = Status()
+    status.begin(tmp_path, {"lr": 0.1}, 0)
+    return status
+
+
+def test_before_the_run_has_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Status().end(DATA, "no such file")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [(0, "finished"), (STOPPED, "stopped"), (BUG, "failed"), (DATA, "failed")]
+)
+def test_the_status_follows_the_run(tmp_path, begun, code, state):
+    fields = read(tmp_path)
+    assert (fields["state"], fields["saved_step"], fields["code"]) == ("running", 0, None)
+    begun.saved(5)
+    assert (read(tmp_path)["state"], read(tmp_path)["saved_step"]) == ("running", 5)
+    begun.end(code, "a reason")
+    fields = read(tmp_path)
+    assert (fields["state"], fields["code"], fields["reason"]) == (state, code, "a reason")
+    assert fields["saved_step"] == 5
+
+
+def test_the_first_failure_stays(tmp_path, begun):
+    other = Status()
+    other.begin(tmp_path, {}, 0)
+    begun.end(DATA, "the reason")
+    other.end(BUG, "what followed from it")
+    assert read(tmp_path)["reason"] == "the reason"
+
+
+def test_what_ended_is_over(tmp_path, begun):
+    begun.end(0, None)
+    begun.saved(9)
+    begun.end(BUG, "at exit")
+    assert read(tmp_path)["state"] == "finished" and read(tmp_path)["saved_step"] == 0
+
+
+@pytest.mark.parametrize(("code", "lines"), [(None, 1), (0, 0), (STOPPED, 0), (DATA, 0)])
+def test_a_run_whose_process_was_killed_is_told(tmp_path, begun, capsys, code, lines):
+    if code is not None:
+        begun.end(code, None)
+    Status().begin(tmp_path, {}, 0)
+    assert capsys.readouterr().out.count("killed") == lines
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00"])
+def test_a_damaged_status_is_no_reason_to_end(tmp_path, text):
+    (tmp_path / "run_status.json").write_text(text)
+    status = Status()
+    status.begin(tmp_path, {}, 0)
+    (tmp_path / "run_status.json").write_text(text)
+    status.end(0, None)
+    assert read(tmp_path)["state"] == "finished"
+
+
+def test_another_process_writes_only_that_it_failed(tmp_path, begun, monkeypatch):
+    begun.saved(5)
+    monkeypatch.setattr(module, "is_main_process", lambda: False)
+    other = Status()
+    other.begin(tmp_path, {}, 0)
+    other.end(0, None)
+    assert read(tmp_path)["state"] == "running"
+    other.end(DATA, "a reason")
+    assert (read(tmp_path)["state"], read(tmp_path)["saved_step"]) == ("failed", 5)
+
+
+def test_a_status_that_cannot_be_written_ends_nothing(tmp_path, begun, monkeypatch):
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_text", full)
+    begun.saved(5)
+    begun.end(0, None)
+    assert read(tmp_path)["saved_step"] == 0
+
+
+def test_the_next_save_makes_a_failed_one_good(begun, capsys):
+    begun.not_saved(4, "no space")
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(SystemExit) as stopped:
+        begun.fail_if_unsaved()
+    assert stopped.value.code == NOT_WRITTEN == 74
+    begun.saved(6)
+    begun.fail_if_unsaved()
+
+
+@pytest.mark.parametrize("name", ["here", "a folder", "it's", "$HOME"])
+def test_the_resume_command_is_the_one_that_was_given_and_stays_so(monkeypatch, name):
+    given = ["train.py", "--lr", "0.1", "--freeze", "stem.*", "--run-dir", name]
+    for _ in range(3):  # typed again and again
+        monkeypatch.setattr(sys, "argv", given)
+        words = shlex.split(resume_command(Path(name)))
+        again = ["--run-dir", name, "--resume", "auto"]
+        assert words == ["python", *given[:5], *again]
+        given = words[1:]
+
+
+def test_several_processes_are_resumed_by_as_many(monkeypatch):
+    monkeypatch.setattr(module, "world_size", lambda: 2)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    start = "torchrun --standalone --nproc-per-node=2 train.py"
+    assert resume_command(Path("here")) == f"{start} --run-dir here --resume auto"
+
+
+def test_the_resume_command_hides_secrets(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--api-key", "abc", "--hub-token=def"])
+    command = resume_command(Path("here"))
+    assert "abc" not in command and "def" not in command and "--api-key" in command

@@ -1,11 +1,12 @@
 import sys
+import tomllib
 from argparse import BooleanOptionalAction, Namespace
 from pathlib import Path
 
 import pytest
 from project.engine import options
-from project.engine.config import FREE, resolved, to_toml
 from project.engine.errors import USAGE
+from project.engine.options import FREE, is_secret, resolved, to_toml, without_secrets
 
 
 def parse(*line: str) -> Namespace:
@@ -52,7 +53,7 @@ def test_two_dashes_are_no_value(capsys):
     [
         *("--batch-size=0", "--batch-size=-4", "--batch-size=1.5", "--batch-size=many"),
         *("--max-steps=0", "--accumulate=0", "--log-every=0", "--eval-every=-1", "--workers=-1"),
-        *("--keep=1", "--max-skips=0", "--eval-batches=-1", "--replay-step=0"),
+        *("--keep=1", "--max-skips=0", "--eval-batches=-1"),
         *("--on-nonfinite=ignore", "--time-limit=0", "--time-limit=0s", "--time-limit=1m1h"),
         *("--time-limit=", "--time-limit=soon", "--time-limit=-5m", "--time-limit=inf"),
         *("--lr=0", "--lr=-1", "--lr=nan", "--lr=inf", "--weight-decay=-0.1", "--weight-decay=nan"),
@@ -148,24 +149,22 @@ def test_a_time_limit_is_seconds_or_has_units(text, seconds):
     assert parse("--time-limit", text).time_limit == seconds
 
 
-def test_what_may_change_on_resume_are_flags():
-    assert FREE - vars(parse()).keys() == {"gradient_checkpointing"}  # of some networks only
+def test_a_resumed_run_may_change_what_is_marked_and_no_other_flag():
+    parse()
+    kept = {"batch_size", "lr", "seed", "init_from", "freeze", "overfit", "eval_batches", "data"}
+    free = {"device", "amp", "accumulate", "workers", "time_limit", "log_every", "keep", "profile"}
+    assert free <= FREE and not kept & FREE
 
 
-def test_a_step_is_replayed_with_the_flags_of_its_run(tmp_path, monkeypatch):
-    place = tmp_path / "runs" / "a"
-    (place / "checkpoints").mkdir(parents=True)
-    (place / "checkpoints" / "step-2.pt").write_bytes(b"")
-    (place / "config.toml").write_text("lr = 0.5\n")
-    monkeypatch.chdir(tmp_path)
-    for line in (["--run-dir", "runs/a"], []):  # the newest run, where none is named
-        args = parse("--replay-step", "3", *line)
-        assert (args.lr, args.run_dir, args.replay_step) == (0.5, Path("runs/a"), 3)
+def test_a_script_marks_a_flag_of_its_own():
+    parser = options.new_parser("Train.")
+    options.may_change(parser.add_argument)("--my-cache", type=Path, help="where")
+    assert "my_cache" in FREE and parser.parse_args(["--my-cache", "a"]).my_cache == Path("a")
 
 
-def test_a_step_of_no_run_is_not_replayed(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert "--replay-step 3" in refused(capsys, "--replay-step", "3")
+def test_the_proof_of_an_older_script_is_named(capsys):
+    error = refused(capsys, "--check-resume", "--lr", "0.5")
+    assert "python -m project.check_resume train.py --lr 0.5" in error
 
 
 def test_a_dry_run_is_one_step_into_no_ones_folder():
@@ -187,3 +186,35 @@ def test_every_flag_says_what_it_is_for(capsys):
     for flag in ("--batch-size", "--accumulate", "--resume", "--freeze", "--profile", "--amp"):
         assert flag in text
     assert "64" in text and "None" not in text
+
+
+def test_config_holds_plain_values_and_neither_places_nor_secrets():
+    args = Namespace(
+        lr=0.1, data=[Path("a")], init_from=None, freeze=[], resume="auto", run_dir=Path("b")
+    )
+    vars(args).update(api_key="abc", hub_token=None, defaults={"lr": 0.1})
+    assert resolved(args) == {"lr": 0.1, "data": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "value", [1, 0.5, 3e-05, True, "a b", 'quo"te', "back\\slash", "new\nline", "\x7f", ["a", "b"]]
+)
+def test_toml_read_back_is_the_same(value):
+    assert tomllib.loads(to_toml({"some_name": value})) == {"some-name": value}
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        *(("api_key", True), ("hub-token", True), ("SECRET", True), ("password", True)),
+        *(("tokenizer", False), ("tokens", False), ("keep", False), ("monkey", False)),
+    ],
+)
+def test_a_secret_is_known_by_a_part_of_its_name(name, secret):
+    assert is_secret(name) == secret
+
+
+def test_secrets_are_hidden_in_a_command_however_they_were_typed():
+    command = ["train.py", "--api-key", "abc", "--hub-token=def", "--tokenizer", "bytes", "--lr=1"]
+    shown = ["train.py", "--api-key", "***", "--hub-token=***", "--tokenizer", "bytes", "--lr=1"]
+    assert without_secrets(command) == shown

@@ -21,11 +21,11 @@ from project.engine.average import Average
 from project.engine.checkpoint import Checkpoints
 from project.engine.errors import DEVICE, MISMATCH, NOT_WRITTEN, USAGE, Ending
 from project.engine.evaluate import evaluate
+from project.engine.launch import status
 from project.engine.loader import Loader
 from project.engine.optimize import clip_gradients, decay_groups
 from project.engine.run import open_run
 from project.engine.runtime import Precision, pick_device
-from project.engine.status import status
 from project.engine.storage import load_checkpoint
 from torch import Tensor, distributed, nn
 from torch.utils.data import Dataset
@@ -152,7 +152,7 @@ def work(rank: int, port: int, folder: Path) -> None:
     found["code"] = ending(processes.agree, {"train.py": "old"} if rank else {})
     found["net"] = ending(processes.wrap, nn.Sequential(nn.Linear(2, 1 + rank)))
     flags = {"config": None, "run_dir": None, "resume": None, "dry_run": False}
-    flags |= {"replay_step": None, "time_limit": None}
+    flags |= {"time_limit": None}
     found["folder"] = str(open_run(Namespace(**flags), torch.device("cpu"), "net").folder)
     own = folder / f"written-by-{rank}"
     if rank == 0:

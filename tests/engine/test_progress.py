@@ -8,12 +8,12 @@ from project.engine import progress as module
 from project.engine.accumulate import micro_batches
 from project.engine.average import Average
 from project.engine.guard import Guard
+from project.engine.launch import StopRequest
 from project.engine.loader import Loader
 from project.engine.optimize import clip_gradients, decay_groups, learning_rate
 from project.engine.prefetch import prefetch
 from project.engine.progress import PLAIN_LINE_SECONDS, Progress, intervals
 from project.engine.runtime import Precision
-from project.engine.signals import StopRequest
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils._python_dispatch import TorchDispatchMode

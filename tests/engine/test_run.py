@@ -1,20 +1,26 @@
 import json
 import os
+import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
+from project.engine import options
+from project.engine import run as module
 from project.engine.best import Best
 from project.engine.checkpoint import Checkpoints
 from project.engine.errors import MISMATCH, NOT_WRITTEN, OUTPUT
-from project.engine.run import Run, open_run
+from project.engine.launch import status
+from project.engine.run import Run, environment, lock, open_run
 from project.engine.runtime import Precision
-from project.engine.status import status
 from torch import nn
+
+from rendered import SEVERAL
 
 CPU = torch.device("cpu")
 
@@ -26,7 +32,8 @@ def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def arguments(**values) -> Namespace:
     """Return what a command line gives; those of the experiment are --lr and --api-key."""
-    places = {"config": None, "run_dir": None, "resume": None, "replay_step": None}
+    options.add_device(options.new_parser(None), device="auto", amp="none")  # free to change
+    places = {"config": None, "run_dir": None, "resume": None}
     default = places | {"dry_run": False, "lr": 0.1, "device": "auto", "time_limit": None}
     return Namespace(**default | values, defaults=default | {"new_flag": 0})
 
@@ -138,17 +145,6 @@ def test_what_a_killed_process_left_is_cleared():
     assert not draft.exists()
 
 
-def test_a_replayed_step_goes_on_from_the_checkpoint_before_it_and_writes_nowhere():
-    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
-    for step in (2, 4, 6):
-        train(run, step)
-    before = {path: path.stat().st_mtime_ns for path in Path("here").rglob("*")}
-    run = open_run(arguments(run_dir=Path("here"), replay_step=6), CPU, "net")
-    assert run.checkpoint is not None and run.checkpoint["step"] == 4
-    assert Path("here").absolute() not in (run.folder, *run.folder.parents)
-    assert {path: path.stat().st_mtime_ns for path in Path("here").rglob("*")} == before
-
-
 @pytest.mark.parametrize("step", [None, 3])
 def test_a_folder_that_holds_a_run_is_left_as_it_is(capsys, step):
     run = open_run(arguments(run_dir=Path("here")), CPU, "net")
@@ -235,3 +231,65 @@ def test_the_run_says_what_it_is_about_and_what_came_out(capsys):
         part in first for part in ("1,000 parameters", "5,000 samples", "cpu", str(run.folder))
     )
     assert "accuracy 0.5000" in second and "best.pt" in second
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from project.engine.run import lock
+held = lock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """Another process, at work in the folder."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=SEVERAL, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_refused_and_told_which_is_the_first(tmp_path, capsys, other):
+    with pytest.raises(SystemExit) as stopped:
+        lock(tmp_path)
+    assert stopped.value.code == OUTPUT == 73
+    error = capsys.readouterr().err
+    assert str(tmp_path) in error and str(other.pid) in error and error.count("\n") == 1
+
+
+def test_a_killed_process_holds_nothing(tmp_path, other):
+    other.kill()
+    other.wait()
+    lock(tmp_path).release()
+
+
+def test_a_process_that_was_refused_leaves_the_lock_to_the_first(tmp_path, other):
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            lock(tmp_path)
+
+
+def test_it_names_the_code_and_what_it_ran_on():
+    found = environment(CPU)
+    assert found["packages"]["torch"] == version("torch")
+    assert found["python"] == sys.version
+    assert (found["device"], found["processes"]) == ("cpu", 1)
+    assert {"git_commit", "git_changes", "platform"} <= found.keys()
+
+
+def test_a_secret_of_the_command_line_is_not_written(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--api-key", "abc", "--token=abc", "--lr=1"])
+    assert environment(CPU)["command"] == ["train.py", "--api-key", "***", "--token=***", "--lr=1"]
+
+
+def test_without_git_the_rest_is_there(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert environment(CPU)["git_commit"] is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert module.git("status") is None

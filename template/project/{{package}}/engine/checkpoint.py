@@ -10,9 +10,9 @@ from torch import nn
 
 from .average import Average
 from .errors import MISMATCH, NOT_WRITTEN, fail, warn
+from .launch import status
 from .prefetch import move
 from .processes import is_main_process
-from .status import status
 from .storage import DamagedError, check, record_of, write_checkpoint
 from .weights import refuse_difference, refuse_non_finite, refuse_other_network
 

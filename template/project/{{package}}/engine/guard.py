@@ -47,7 +47,7 @@ class Guard:
         self.device, self.folder = device, folder
         self.scaled = scaler.is_enabled()  # then the scaler leaves steps out, and lowers its scale
         self.most = args.max_skips if self.scaled or args.on_nonfinite == "skip" else 0
-        self.replay, self.dry = args.replay_step, args.dry_run
+        self.replay, self.dry = getattr(args, "replay_step", None), args.dry_run
         self.check = FiniteCheck(net, gradients=not self.scaled) if args.check_finite else None
         self.latest = torch.zeros(2, device=device)  # loss, norm of the gradients
         # left out: in all, in a row, the first of the row; whether the row is too long

@@ -1,19 +1,32 @@
-"""How a script ends: with one line, a code, and no process left behind."""
+"""How a script ends: stopped at a step's end if asked to, with a code, and its status written."""
 
+import json
+import math
 import multiprocessing
 import os
 import re
 import select
+import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import torch
 
-from .errors import BUG, DEVICE, INTERRUPTED, MEMORY, Ending, warn
-from .processes import lost
-from .status import status
+from .errors import BUG, DEVICE, INTERRUPTED, MEMORY, NOT_WRITTEN, STOPPED, Ending, warn
+from .options import without_secrets
+from .processes import any_process, is_main_process, lost, share, world_size
+from .runtime import started_by_hand
+from .storage import write_text
+
+NAME = "run_status.json"
+# SIGUSR1 is what Slurm sends before the time is over, if asked to
+SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
 def launch(main: Callable[[], None]) -> NoReturn:
@@ -94,3 +107,112 @@ def leave_nobody_behind() -> None:
     for child in multiprocessing.active_children():
         child.kill()
         child.join()
+
+
+class Status:
+    """run_status.json: what a run is doing or why it ended, which torchrun hides.
+
+    Silent until the run has a folder.
+    """
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self.unsaved: str | None = None
+        self.fields: dict[str, Any] = {}
+        self.config: dict[str, Any] = {}
+
+    def begin(self, folder: Path, config: dict[str, Any], step: int) -> None:
+        self.path, self.config, self.unsaved = folder.absolute() / NAME, config, None
+        if is_main_process() and self.before().get("state") == "running":
+            print("the process before was killed: by hand, by a scheduler, or for lack of memory")
+        self.fields = {"state": "running", "saved_step": step, "code": None, "reason": None}
+        self.fields["resume"] = resume_command(folder)
+        if is_main_process():
+            self.write()
+
+    def saved(self, step: int) -> None:
+        self.fields["saved_step"], self.unsaved = step, None
+        self.write()
+
+    def not_saved(self, step: int, reason: str) -> None:
+        self.unsaved = f"step {step} is not saved: {reason}; the checkpoints before it are whole"
+        warn(self.unsaved)
+
+    def fail_if_unsaved(self) -> None:
+        """Call it on all processes where no later step will be saved; they end alike."""
+        if unsaved := share(self.unsaved):
+            if is_main_process():
+                warn(unsaved)
+            raise Ending(NOT_WRITTEN, unsaved)
+
+    def end(self, code: int, reason: str | None) -> None:
+        """Note how it ended; the process that failed first knows why, the others only that."""
+        if self.path is None or (code in (0, STOPPED) and not is_main_process()):
+            return
+        before = self.before()
+        if before.get("state") == "failed":
+            return
+        if not is_main_process():  # which alone knows
+            self.fields["saved_step"] = before.get("saved_step", 0)
+        state = {0: "finished", STOPPED: "stopped"}.get(code, "failed")
+        self.fields |= {"state": state, "code": code, "reason": reason}
+        self.write()
+        self.path = None
+
+    def before(self) -> dict[str, Any]:
+        """Return what the file says now."""
+        try:
+            return json.loads((self.path or Path()).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def write(self) -> None:
+        if self.path is not None:
+            with suppress(OSError):  # on a full disk; training is worth more than its status
+                write_text(self.path, json.dumps(self.fields, indent=2) + "\n")
+
+
+status = Status()
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command that was given, as one that continues."""
+    start = ["python"]
+    if world_size() > 1:
+        start = ["torchrun", "--standalone", f"--nproc-per-node={world_size()}"]
+    command = shlex.join([*start, *without_secrets(sys.argv)])
+    for pair in (["--run-dir", str(folder)], ["--resume", "auto"]):
+        text = " " + shlex.join(pair)
+        command = command.replace(text, "") + text
+    return command
+
+
+class StopRequest:
+    """Remembers a signal, and that --time-limit is over; the run looks at it between two steps."""
+
+    def __init__(self, deadline: float = math.inf) -> None:
+        self.deadline = deadline  # of time.monotonic(), which no change of the clock moves
+        self.reason = ""
+        for name in SIGNALS:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self.receive)
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        self.reason = signal.Signals(number).name
+        if started_by_hand():  # a scheduler's or torchrun's may come twice
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one ends at once
+
+    def asked(self) -> bool:
+        """Return whether it is time to stop, on whichever process: they stop together."""
+        if time.monotonic() > self.deadline:
+            self.reason = self.reason or "--time-limit"
+        return any_process(bool(self.reason))
+
+    def leave_if_asked(self, step: int) -> None:
+        """Exit with the code on which a scheduler may run the same command again."""
+        if not self.asked():
+            return
+        status.fail_if_unsaved()
+        if is_main_process():
+            print(f"stopped and saved after step {step}; --resume auto continues", flush=True)
+        raise Ending(STOPPED, self.reason or "another process was asked to stop")

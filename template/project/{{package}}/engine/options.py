@@ -1,18 +1,24 @@
 """The command line of the machinery (hardware, run, inspection) and --config."""
 
 import argparse
+import json
 import math
 import re
 import sys
+import tomllib
 from argparse import Action, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .check_resume import check_resume
-from .config import read_config
-from .errors import USAGE, fail
-from .weights import newest_run
+from .errors import MISMATCH, USAGE, fail
+
+# say where a run is, not what it does: not in config.toml
+PLACES = {"config", "run_dir", "resume", "check_resume", "defaults"}
+# flags that a resumed run may change; all others are the experiment
+FREE = {"gradient_checkpointing"}  # which the train.py of older projects does not mark
+# parts of the names of flags whose values are written nowhere: they belong into the environment
+SECRETS = {"key", "token", "secret", "password"}
 
 
 def bounded(kind: Callable[[str], Any], accepts: Callable[[Any], bool], wanted: str):
@@ -84,9 +90,20 @@ def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
     return parser
 
 
-def add_device(parser: ArgumentParser, *, device: str, amp: str):
+def may_change(add: Callable[..., Action]) -> Callable[..., Action]:
+    """Return an `add_argument` for flags that a resumed run may change."""
+
+    def add_changeable(*names: str, **settings: Any) -> Action:
+        action = add(*names, **settings)
+        FREE.add(action.dest)
+        return action
+
+    return add_changeable
+
+
+def add_device(parser: ArgumentParser, *, device: str, amp: str) -> Callable[..., Action]:
     """Add the hardware flags of every script; return what adds more to their group."""
-    add = parser.add_argument_group("hardware").add_argument
+    add = may_change(parser.add_argument_group("hardware").add_argument)
     add("--device", choices=("auto", "cuda", "mps", "cpu"), default=device, help="where to compute")
     add("--amp", choices=("bf16", "fp16", "none"), default=amp, help="mixed precision")
     add("--workers", type=workers, default="auto", help="processes that load data; 0 for none")
@@ -110,27 +127,29 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
     add("--seed", type=seed_number, default=seed, help=seed_of)
     where = "continue a checkpoint, or the newest run"
     add("--resume", nargs="?", const="auto", metavar="auto|PATH", help=where)
-    add("--time-limit", type=duration, help="save and stop after seconds, or as 45m or 3h30m")
     add("--init-from", type=Path, help="checkpoint to take fitting weights from")
     add("--freeze", nargs="+", default=[], metavar="PATTERN", help="parameters to keep, as stem.*")
-    add("--log-every", type=whole, default=10, help="optimizer steps between two log lines")
     every = "optimizer steps between two {}; 0 is an epoch"
-    add("--eval-every", type=count, default=0, help=every.format("test passes"))
     add("--eval-batches", type=count, default=0, help="batches of a test pass; 0 is all")
+
+    add = may_change(add)
+    add("--time-limit", type=duration, help="save and stop after seconds, or as 45m or 3h30m")
+    add("--log-every", type=whole, default=10, help="optimizer steps between two log lines")
+    add("--eval-every", type=count, default=0, help=every.format("test passes"))
     add("--save-every", type=count, default=0, help=every.format("checkpoints"))
     add("--keep", type=several, default=3, help="newest checkpoints to keep, besides the best")
-    bad = "what a loss or gradient does that is not finite: end the run, or leave the step out"
+    bad = "on NaN or Inf in the loss or a gradient: stop the run, or skip the step"
     add("--on-nonfinite", choices=("stop", "skip"), default="stop", help=bad)
-    add("--max-skips", type=whole, default=20, help="steps left out in a row that end the run")
+    add("--max-skips", type=whole, default=20, help="skipped steps in a row that stop the run")
 
 
 def add_inspection(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("inspection").add_argument
     add("--overfit", type=count, default=0, help="train on the first N batches only")
+    add("--check-resume", action="store_true", help="prove that a stop changes no later step")
+
+    add = may_change(add)
     add("--dry-run", action=flag, default=False, help="one batch through everything, kept nowhere")
-    add("--check-resume", action="store_true", help="proof that a stop leaves no trace")
-    again = "do this step of a run again, from the checkpoint before it, and look at each layer"
-    add("--replay-step", type=whole, help=again)
     add("--profile", type=count, default=0, help="steps to profile into the run folder")
     add("--detect-anomaly", action=flag, default=False, help="trace NaN gradients to their forward")
     add("--check-finite", action=flag, default=False, help="name the first layer with NaN or Inf")
@@ -142,18 +161,83 @@ def add_inspection(parser: ArgumentParser) -> None:
 def parse(parser: ArgumentParser) -> Namespace:
     """Return the arguments; a flag on the command line beats the same one in --config."""
     args = parser.parse_args()
-    if args.replay_step:
-        args.run_dir = args.run_dir or newest_run()
-        if args.run_dir is None:
-            fail(USAGE, f"--replay-step {args.replay_step}: --run-dir must say of which run")
-        args.config = args.config or args.run_dir / "config.toml"
     if args.config:
         line = [*read_config(args.config, vars(args)), *sys.argv[1:]]
         args = parser.parse_args(line, Namespace(run_dir=args.run_dir))
     if args.check_resume:
-        check_resume(args)
+        way = f"python -m {__name__.partition('.')[0]}.check_resume {' '.join(sys.argv)}"
+        fail(USAGE, f"--check-resume: {way.replace(' --check-resume', '')}")
     if args.dry_run:
         args.max_steps, args.log_every, args.run_dir, args.resume = 1, 1, None, None
         args.eval_batches = 1
     args.defaults = {name: parser.get_default(name) for name in vars(args)}
     return args
+
+
+def read_config(path: Path, known: dict[str, Any]) -> list[str]:
+    """Return a TOML file as a command line, so that its values are checked like typed ones."""
+    try:
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        fail(USAGE, f"--config {path}: {error}")
+    line: list[str] = []
+    for name, value in config.items():
+        key = name.replace("_", "-")
+        if key.replace("-", "_") not in known:
+            fail(USAGE, f"--config {path}: --{key} is no flag; --help lists them")
+        if isinstance(value, bool):
+            line.append(f"--{key}" if value else f"--no-{key}")
+        elif isinstance(value, list):
+            if any(str(item).startswith("-") for item in value):
+                fail(USAGE, f"--config {path}: --{key}: {value} would be read as flags")
+            line += [f"--{key}", *map(str, value)]
+        else:
+            line.append(f"--{key}={value}")
+    return line
+
+
+def resolved(args: Namespace) -> dict[str, Any]:
+    """Return what config.toml and the loggers hold: every flag's value, as plain types."""
+    flags = {name: value for name, value in vars(args).items() if name not in PLACES}
+    public = {name: value for name, value in flags.items() if not is_secret(name)}
+    given = {name: value for name, value in public.items() if value not in (None, [])}
+    return json.loads(json.dumps(given, default=str))  # a path becomes text, in lists, too
+
+
+def is_secret(name: str) -> bool:
+    return bool(SECRETS & {*name.lower().replace("-", "_").split("_")})
+
+
+def without_secrets(command: list[str]) -> list[str]:
+    """Return the command line with *** where a secret was typed all the same."""
+    shown, hide = [], False
+    for word in command:
+        flag, equals, _ = word.partition("=")
+        secret = word.startswith("--") and is_secret(flag[2:])
+        shown.append("***" if hide else f"{flag}=***" if secret and equals else word)
+        hide = secret and not equals
+    return shown
+
+
+def to_toml(config: dict[str, Any]) -> str:
+    # a JSON string, number, true or list is the same in TOML, but for one control character;
+    # escaped, an emoji would be two surrogates, which TOML refuses
+    values = {name: json.dumps(value, ensure_ascii=False) for name, value in config.items()}
+    lines = (f"{name.replace('_', '-')} = {value}" for name, value in values.items())
+    return "\n".join(lines).replace("\x7f", "\\u007f") + "\n"
+
+
+def refuse_other_experiment(
+    path: Path | None, before: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any]
+) -> None:
+    """A resumed run must be the run that was stopped; only what may_change marks may differ."""
+    for name in sorted((before.keys() | now.keys()) - FREE):
+        if name not in before and now[name] == defaults[name]:
+            continue  # a flag that the project did not have then
+        if before.get(name) != now.get(name):
+            flag, value = "--" + name.replace("_", "-"), now.get(name, "not given")
+            fail(
+                MISMATCH,
+                f"{flag} {value}: {path} was trained with {before.get(name, 'none')}; "
+                "keep it, or begin a new run with --init-from",
+            )

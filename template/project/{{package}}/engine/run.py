@@ -1,30 +1,34 @@
-"""The run's folder: found, made, and described."""
+"""The run's folder: found or made, locked, and described."""
 
 import atexit
 import json
 import math
+import os
+import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from .best import Best
 from .checkpoint import newest_whole, set_newer_aside
-from .config import refuse_other_experiment, resolved, to_toml
-from .environment import environment
 from .errors import MISMATCH, OUTPUT, fail
-from .lock import lock
-from .processes import agree, is_main_process, share
+from .launch import status
+from .options import refuse_other_experiment, resolved, to_toml, without_secrets
+from .processes import agree, is_main_process, share, world_size
 from .runtime import Precision
-from .status import status
 from .storage import load_checkpoint, write_text
 from .weights import RUNS, newest_run
 
@@ -38,7 +42,7 @@ class Run:
     checkpoint: dict[str, Any] | None  # what it continues from
     deadline: float = math.inf  # of --time-limit, by time.monotonic()
     dry: bool = False
-    held: IO[str] | None = None  # the folder's lock
+    held: FileLock | None = None  # the folder's lock
 
     def announce(self, net: nn.Module, precision: Precision, **sizes: int) -> None:
         """Say what is about to happen."""
@@ -73,7 +77,7 @@ def open_run(args: Namespace, device: torch.device, name: str) -> Run:
     config = resolved(args)
     agree({"--" + name.replace("_", "-"): value for name, value in config.items()})
     place: Place = (Path(), None)
-    held: IO[str] | None = None
+    held: FileLock | None = None
     if is_main_process():
         with writing_to(args.run_dir or RUNS):
             place, held = find_place(args, name)
@@ -89,8 +93,7 @@ def open_run(args: Namespace, device: torch.device, name: str) -> Run:
             write_text(folder / "environment.json", surroundings)
     status.begin(folder, config, checkpoint["step"] if checkpoint else 0)
     deadline = time.monotonic() + (args.time_limit or math.inf)
-    dry = args.dry_run or bool(args.replay_step)
-    return Run(folder.absolute(), config, checkpoint, deadline, dry, held)
+    return Run(folder.absolute(), config, checkpoint, deadline, args.dry_run, held)
 
 
 @contextmanager
@@ -101,13 +104,12 @@ def writing_to(folder: Path) -> Generator[None]:
         fail(OUTPUT, f"--run-dir {folder}: {error.strerror}; name a folder that can be written")
 
 
-def find_place(args: Namespace, name: str) -> tuple[Place, IO[str] | None]:
+def find_place(args: Namespace, name: str) -> tuple[Place, FileLock | None]:
     """Return the run's folder with the checkpoint to continue from, and the folder's lock."""
-    if args.dry_run or args.replay_step:
+    if args.dry_run:
         folder = Path(tempfile.mkdtemp(prefix="dry-run-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        before = newest_whole(args.run_dir, args.replay_step) if args.replay_step else None
-        return (folder, before), None
+        return (folder, None), None
     source = find_source(args)
     inside = source and source.is_file() and source.parent.name == "checkpoints"
     theirs = source.parent.parent if source and inside else source
@@ -145,3 +147,42 @@ def new_folder(name: str) -> Path:
     name = time.strftime(f"%Y%m%d-%H%M%S-{name}")
     others = len(list(RUNS.glob(f"{name}*")))  # of the same second
     return RUNS / (f"{name}-{others + 1}" if others else name)
+
+
+def lock(folder: Path) -> FileLock:
+    """Return the folder's lock, which the system drops when this process ends, however it ends."""
+    path = folder / "run.lock"
+    held = FileLock(path, is_singleton=True, fallback_to_soft=False)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        holder = "another process"
+        with suppress(OSError):  # Windows lets nobody read what is locked
+            holder = path.read_text(encoding="utf-8").strip() or holder
+        fail(OUTPUT, f"{folder}: {holder} is at work in it; wait for it, or choose --run-dir")
+    with suppress(OSError):
+        path.write_text(f"process {os.getpid()}\n", encoding="utf-8")
+    return held
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return what a reader of old results asks first: which code, on what."""
+    return {
+        "command": without_secrets(sys.argv),
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_changes": git("status", "--porcelain"),
+        "python": sys.version,
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else str(device),
+        "processes": world_size(),
+        "packages": {package.name: package.version for package in distributions()},
+    }
+
+
+def git(*arguments: str) -> str | None:
+    try:
+        command = ["git", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return None  # not installed, or not a repository
+    return done.stdout.strip()

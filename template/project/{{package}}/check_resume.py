@@ -1,52 +1,58 @@
-"""--check-resume: proof, on this model and data, that a stop leaves no trace."""
+"""Prove, on this model and data, that a stop changes no later step.
+
+python -m <package>.check_resume train.py --flags, which train.py --flags --check-resume calls
+"""
 
 import os
 import subprocess
 import sys
 import tempfile
-from argparse import Namespace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import torch
 
-from .errors import MISMATCH, USAGE, Ending, fail
-from .processes import world_size
-from .storage import load_checkpoint
+from .engine.errors import MISMATCH, USAGE, fail
+from .engine.launch import launch
+from .engine.processes import world_size
+from .engine.storage import load_checkpoint
 
 STOP, LAST = 3, 6  # steps; a test pass follows every second one
 FLAGS = ("--save-every=1", "--log-every=1", "--eval-every=2", f"--keep={LAST}")
 
 
-def check_resume(args: Namespace) -> NoReturn:
+def check_resume() -> None:
     """Train without a stop, and again from the checkpoint in the middle; compare every step."""
-    if world_size() > 1 or args.resume:
+    command = [word for word in sys.argv if word != "--check-resume"]
+    if not command or not Path(command[0]).is_file():
+        fail(USAGE, "check_resume: name the script to check and its flags, as in train.py --lr 0.1")
+    if world_size() > 1 or any(word.partition("=")[0] == "--resume" for word in command):
         fail(USAGE, "--check-resume: starts runs of its own; give neither torchrun nor --resume")
-    few = [f"--eval-batches={args.eval_batches or 2}"]
-    few += ["--patience=0"] if "patience" in args else []
     with tempfile.TemporaryDirectory(prefix="check-resume-") as name:
         whole, resumed, again = (Path(name) / run for run in ("whole", "resumed", "again"))
-        train(whole, *few)
-        train(resumed, *few, f"--resume={checkpoint(whole, STOP)}")
+        train(command, whole)
+        train(command, resumed, f"--resume={checkpoint(whole, STOP)}")
         found = compare(whole, resumed)
         if found is not None:
-            train(again, *few)
+            train(command, again)
             reason = likely_reason(found, compare(whole, again, first=1))
             line = f"step {found.step} differs in {found.part} at {found.where}"
             fail(MISMATCH, f"--check-resume: {line}; {reason}")
     message = f"steps {STOP + 1} to {LAST} are the same, bit for bit, after a stop at step {STOP}"
     print(f"--check-resume: {message}")
-    raise Ending(0, message)
 
 
-def train(folder: Path, *flags: str) -> None:
+def train(command: list[str], folder: Path, *flags: str) -> None:
     """Run the command that was given, for a few steps in a folder of its own."""
-    given = [word for word in sys.argv if word != "--check-resume"]
-    short = [*FLAGS, f"--max-steps={LAST}", f"--run-dir={folder}", *flags]
+    script, *given = command
+    few = ["--eval-batches=2"] if "--eval-batches" not in " ".join(given) else []
+    if "--patience" in Path(script).read_text(encoding="utf-8"):
+        few.append("--patience=0")
+    short = [*few, *FLAGS, f"--max-steps={LAST}", f"--run-dir={folder}", *flags]
     # its numbers are for nobody's eyes
     hidden = {"MLFLOW_TRACKING_URI", "WANDB_MODE"}
     surroundings = {name: value for name, value in os.environ.items() if name not in hidden}
-    command = [sys.executable, *given, *short]
+    command = [sys.executable, script, *given, *short]
     done = subprocess.run(command, env=surroundings, capture_output=True, text=True)  # noqa: S603
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:]
@@ -104,3 +110,8 @@ def differs(ours: Any, theirs: Any, path: str = "") -> str | None:
         if where is not None:
             return where
     return None
+
+
+if __name__ == "__main__":
+    sys.argv.pop(0)  # as if the script that is named had been called
+    launch(check_resume)
