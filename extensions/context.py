@@ -156,11 +156,23 @@ def answers_file_text(conf: Mapping[str, Any]) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def computed(answers: Mapping[str, Any], before: str) -> dict[str, Any]:
+def engine_to_keep(context: Mapping[str, Any], before: str) -> list[str]:
+    """Return the modules for older projects' files that this project has.
+
+    The renders that an update compares have them all: what one has and the other not is deleted.
+    """
+    modules = features.kept(context)
+    if context.get("_copier_operation") == "update" and not before:
+        return modules
+    engine = Path(context["_copier_conf"]["dst_path"], context["package"], "engine")
+    return [name for name in modules if (engine / f"{name}.py").is_file()]
+
+
+def computed(answers: Mapping[str, Any], before: str, keep: list[str]) -> dict[str, Any]:
     user_name, project_name = names.one_line(answers["user_name"]), answers["project_name"]
     return {
         # an update gives the new _exclude to the old version of this file: these two names stay
-        "left_out": features.left_out(answers),
+        "left_out": features.left_out(answers, keep),
         "owned": features.owned(answers, before),
         "dependencies": features.dependencies(answers),
         "development": features.development(answers),
@@ -177,7 +189,10 @@ class Context(ContextHook):
 
     checked = False  # once is enough, and each time costs a look at the disk
     before: str | None = None  # the answers file, read before it is written
-    compared = False  # the answers with it
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.values: dict[Any, dict[str, Any]] = {}  # by operation: answers no longer change
 
     def hook(self, context: dict[str, Any]) -> None:
         phase = str(context["_copier_phase"])
@@ -188,10 +203,13 @@ class Context(ContextHook):
             if "task" in context:
                 context["block_choices"] = features.block_choices(context)
         elif phase == "render":
+            # known only where Copier asks what to leave out, which is before it writes
+            operation = context.get("_copier_operation")
             if self.before is None:
                 self.before = answers_file_text(context["_copier_conf"])
-            # known only where Copier asks what to leave out, which is before it writes
-            if not self.compared and context.get("_copier_operation") == "update":
-                refuse_another_project(context, self.before)
-                self.compared = True
-            context.update(computed(context, self.before))
+            if operation not in self.values:
+                if operation == "update":
+                    refuse_another_project(context, self.before)
+                keep = engine_to_keep(context, self.before)
+                self.values[operation] = computed(context, self.before, keep)
+            context.update(self.values[operation])

@@ -302,6 +302,8 @@ BLOCKS = {
     "wav": Block("readers/wav.py", "WAV files, without a codec"),
 }
 
+KEPT: tuple[str, ...] = ()
+
 LOGGERS = {
     "tensorboard": ("tensorboard>=2.20",),
     "wandb": ("wandb>=0.22",),
@@ -365,14 +367,23 @@ def blocks_of(task: str) -> set[str]:
     return with_needs(TASKS[task].blocks)
 
 
-def left_out(answers: Mapping[str, Any]) -> list[str]:
-    """The paths of the template that these answers leave out of a project."""
+def kept(answers: Mapping[str, Any]) -> list[str]:
+    """Modules of the engine that only files of projects made before 0.4.0 import."""
+    return [*KEPT]
+
+
+def left_out(answers: Mapping[str, Any], keep: Iterable[str] = ()) -> list[str]:
+    """The paths of the template that these answers leave out of a project.
+
+    `keep` names modules of the engine that stay because the project has them.
+    """
     package = answers["package"]
     blocks = blocks_of(answers["task"]) | with_needs(answers["blocks"])
     paths = [path for name in OPTIONS if not answers[name] for path in OPTIONS[name].files]
     paths += [path for name, path in UPDATES.items() if name != answers["updates"]]
     if not answers["github_actions"] and answers["updates"] != "github":
         paths.append("/.github")
+    paths += [f"/{package}/engine/{name}.py" for name in kept(answers) if name not in keep]
     for name in LOGGERS.keys() - {"csv", *answers["logger"]}:
         paths.append(f"/{package}/engine/loggers/{name}.py")
     if not {*answers["logger"]} - {"csv"}:
@@ -387,10 +398,13 @@ def left_out(answers: Mapping[str, Any]) -> list[str]:
 def block_choices(answers: Mapping[str, Any]) -> str:
     """The catalogue as the choices of a question, in YAML."""
     used = blocks_of(answers["task"])
-    reason = "the task uses it already"
+    reason = "{name}: the task uses it already"
     return json.dumps(
         {
-            f"{name}: {block.label}": {"value": name, "validator": reason if name in used else ""}
+            f"{name}: {block.label}": {
+                "value": name,
+                "validator": reason.format(name=name) if name in used else "",
+            }
             for name, block in BLOCKS.items()
             if block.offered
         }

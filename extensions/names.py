@@ -7,7 +7,6 @@ import keyword
 import re
 import shlex
 import subprocess
-import sys
 import unicodedata
 from collections.abc import Mapping, Set
 from pathlib import Path
@@ -20,17 +19,41 @@ from jinja2.ext import Extension
 LONGEST = 24
 PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 WINDOWS = {"con", "prn", "aux", "nul", *PORTS}  # names of devices there
+# of the standard library of Python 3.11 to 3.14, whichever of them runs Copier
+STANDARD = """
+abc aifc annotationlib antigravity argparse array ast asynchat asyncio asyncore atexit audioop
+base64 bdb binascii bisect builtins bz2 calendar cgi cgitb chunk cmath cmd code codecs codeop
+collections colorsys compileall compression concurrent configparser contextlib contextvars copy
+copyreg crypt csv ctypes curses dataclasses datetime dbm decimal difflib dis distutils doctest
+email encodings ensurepip enum errno faulthandler fcntl filecmp fileinput fnmatch fractions
+ftplib functools gc genericpath getopt getpass gettext glob graphlib grp gzip hashlib heapq hmac
+html http idlelib imaplib imghdr imp importlib inspect io ipaddress itertools json keyword
+lib2to3 linecache locale logging lzma mailbox mailcap marshal math mimetypes mmap modulefinder
+msilib msvcrt multiprocessing netrc nis nntplib nt ntpath nturl2path numbers opcode operator
+optparse os ossaudiodev pathlib pdb pickle pickletools pipes pkgutil platform plistlib poplib
+posix posixpath pprint profile pstats pty pwd py_compile pyclbr pydoc pydoc_data pyexpat queue
+quopri random re readline reprlib resource rlcompleter runpy sched secrets select selectors
+shelve shlex shutil signal site smtpd smtplib sndhdr socket socketserver spwd sqlite3
+sre_compile sre_constants sre_parse ssl stat statistics string stringprep struct subprocess
+sunau symtable sys sysconfig syslog tabnanny tarfile telnetlib tempfile termios textwrap this
+threading time timeit tkinter token tokenize tomllib trace traceback tracemalloc tty turtle
+turtledemo types typing unicodedata unittest urllib uu uuid venv warnings wave weakref
+webbrowser winreg winsound wsgiref xdrlib xml xmlrpc zipapp zipfile zipimport zlib zoneinfo
+"""
 # a package of that name would hide a module that the project imports, or be hidden by a script
 TAKEN_PACKAGES = {
-    *sys.stdlib_module_names,
+    *STANDARD.split(),
     *WINDOWS,
     *("torch", "torchvision", "torchinfo", "numpy", "pil", "tqdm", "tiktoken", "safetensors"),
-    *("tokenizers", "pyarrow"),
+    *("filelock", "tokenizers", "pyarrow"),
     *("tensorboard", "wandb", "mlflow", "onnx", "onnxscript", "onnxruntime", "pytest", "ruff"),
     *("train", "evaluate", "predict", "export", "test", "tests", "small", "data", "src"),
     *("notebooks", "slurm", "docs", "dist", "build", "runs"),
 }
-TAKEN_MODULES = {*WINDOWS, "data", "doctor", "engine", "layers", "losses", "ops", "readers"}
+TAKEN_MODULES = {
+    *WINDOWS,
+    *("check_resume", "data", "doctor", "engine", "layers", "losses", "ops", "readers"),
+}
 # what a module's top level binds, in a file that names the model's class
 BOUND = re.compile(
     r"^(?:from .+ import (\([^)]*\)|.+)|import .+ as (\w+)|class (\w+)|([A-Z]\w*)(?:: .*)? = )",

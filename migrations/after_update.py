@@ -4,9 +4,9 @@ Runs in the project, with the name of its answers file; the update is done by th
 goes wrong in here may end it.
 """
 
+import contextlib
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ TEMPLATE = Path(__file__).parent.parent
 sys.path[:0] = [str(TEMPLATE)]
 
 from extensions import features  # noqa: E402
-from migrations import changelog  # noqa: E402
+from migrations import changelog, imports, template_files  # noqa: E402
+from migrations.template_files import diffs, git, listed, paths  # noqa: E402
 
 # answers that stand in files which no update touches
 WRITTEN_ONCE = {
@@ -34,17 +35,6 @@ YOURS = "Changed in files that are yours, which no update touches; take it over 
 OFFERED = "New, and to be had with copier update --vcs-ref=:current: --data name=value:"
 GONE = "Changed in files that you have moved or deleted:"
 SUBJECT = "Update to copier-pytorch"
-
-
-def git(*arguments: str) -> str:
-    """Return what git prints."""
-    done = subprocess.run(["git", *arguments], capture_output=True, check=True)
-    return done.stdout.decode(errors="replace")
-
-
-def listed(*arguments: str) -> list[str]:
-    """Return the files that a git command lists."""
-    return git(*arguments, "-z").split("\0")[:-1]
 
 
 def last_answers(answers_file: str) -> dict[str, Any]:
@@ -67,11 +57,53 @@ def clear_away(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     changed = [name for name in blocks if any(has_changed(path) for path in files[name])]
     stay = features.with_needs(changed) & blocks
     if before["notebook"] and not after["notebook"]:
-        files["notebook"] = [*Path("notebooks").glob("explore.ipynb")]
+        files["notebook"] = [Path("notebooks", "explore.ipynb")]
         stay |= {"notebook"} if any(has_changed(path) for path in files["notebook"]) else set()
     for path in [path for name in files.keys() - stay for path in files[name]]:
-        path.unlink(missing_ok=True)
+        delete(path)
     return sorted(path.as_posix() for name in stay for path in files[name] if path.exists())
+
+
+def python_files() -> list[str]:
+    found = listed("ls-files", "--cached", "--others", "--exclude-standard", "*.py", "*.ipynb")
+    return sorted(name for name in {*found} if Path(name).is_file())
+
+
+def broken_imports(answers: dict[str, Any]) -> list[str]:
+    return imports.broken(imports.Modules(Path(), answers["package"]), python_files())
+
+
+def clear_engine(answers: dict[str, Any]) -> None:
+    """Delete what the engine keeps for an older project's own files, if none of them imports it."""
+    package, modules = answers["package"], imports.Modules(Path(), answers["package"])
+    found = [statement for name in python_files() for statement in modules.of_file(name)]
+    used = {statement.module for statement in found}
+    used |= {f"{statement.module}.{statement.name}" for statement in found}
+    for name in features.kept(answers):
+        path = Path(package, "engine", f"{name}.py")
+        ours = TEMPLATE / "template" / "project" / "{{package}}" / "engine" / path.name
+        if path.exists() and f"{package}.engine.{name}" not in used:
+            if path.read_text(encoding="utf-8") == ours.read_text(encoding="utf-8"):
+                path.unlink()
+
+
+def deleted_changes(before: dict[str, Any], answers_file: str) -> list[str]:
+    """Return the commands that show what the owner had changed in files that are gone."""
+    since, note = os.environ["VERSION_FROM"], template_files.note()
+    found = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
+    note.unlink(missing_ok=True)
+    # what the template has and another answer took away was not known at the start
+    deleted = {*listed("diff", "HEAD", "--name-only", "--diff-filter=D", "--relative")}
+    return found + diffs(
+        deleted - template_files.dropped(since, before, answers_file), since, before
+    )
+
+
+def delete(path: Path) -> None:
+    """Delete a file, and its folder when nothing else is in it."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
 
 
 def has_changed(path: Path) -> bool:
@@ -80,12 +112,30 @@ def has_changed(path: Path) -> bool:
     return bool(added and path.exists() and git("diff", "--name-only", added, "--", str(path)))
 
 
-def news(answers: dict[str, Any], since: Version, until: Version) -> dict[str, list[str]]:
+def moved_files(answers: dict[str, Any], answers_file: str) -> set[str]:
+    """Return the template's files that are somewhere else in the project."""
+    ours, there = paths("HEAD", answers, answers_file), {*listed("ls-files")}
+    elsewhere = {Path(name).name for name in there - ours}
+    return {name for name in ours - there if Path(name).name in elsewhere}
+
+
+def news(
+    answers: dict[str, Any],
+    answers_file: str,
+    since: Version,
+    until: Version,
+    *,
+    same_answers: bool,
+) -> dict[str, list[str]]:
     """Return the entries of the releases between two, by where they met this project."""
     releases = changelog.releases((TEMPLATE / "CHANGELOG.md").read_text(encoding="utf-8"))
     newest = max(Version(name) for name in releases if name != changelog.UNRELEASED)
     changed = listed("diff", "HEAD", "--name-only", "--relative")
     changed += listed("ls-files", "--others", "--exclude-standard")
+    if same_answers:
+        # it differs in the version alone
+        changed = [name for name in changed if name != answers_file]
+    moved = moved_files(answers, answers_file)
     owned = [name[1:] for name in features.owned(answers)]
     found: dict[str, list[str]] = {CAME: [], YOURS: [], OFFERED: [], GONE: []}
     for name, entries in releases.items():
@@ -94,16 +144,18 @@ def news(answers: dict[str, Any], since: Version, until: Version) -> dict[str, l
         else:
             new = since < Version(name) <= until
         for entry in entries if new else ():
-            paths = [
-                path for file in entry.files for path in (file, f"{answers['package']}/{file}")
+            names = [
+                name for file in entry.files for name in (file, f"{answers['package']}/{file}")
             ]
-            if any(is_in(file, path) for file in changed for path in paths):
+            if moved & {*names}:
+                found[GONE].append(f"- {entry.text}")
+            elif any(is_in(file, name) for file in changed for name in names):
                 found[CAME].append(f"- {entry.text}")
-            elif any(Path(path).exists() and is_in(path, file) for file in owned for path in paths):
+            elif any(Path(name).exists() and is_in(name, file) for file in owned for name in names):
                 found[YOURS].append(f"- {entry.text}")
             elif answers.keys() & {*re.findall(r"`(\w+)=", entry.text)}:
                 found[OFFERED].append(f"- {entry.text}")
-            elif not any(Path(path).exists() for path in paths) and git("log", "-1", "--", *paths):
+            elif not any(Path(name).exists() for name in names) and git("log", "-1", "--", *names):
                 found[GONE].append(f"- {entry.text}")
     return found
 
@@ -118,6 +170,8 @@ def main(answers_file: str) -> None:
     after = yaml.safe_load(Path(answers_file).read_text(encoding="utf-8"))
     since, until = (Version(os.environ[f"VERSION_PEP440_{end}"]) for end in ("FROM", "TO"))
     kept = clear_away(before, after)
+    clear_engine(after)
+    changed = deleted_changes(before, answers_file)
     print(f"From {since} to {until}." if since != until else f"Still at {until}.")
     changes = {
         name: f"{name}: {before[name]} became {value}"
@@ -125,11 +179,17 @@ def main(answers_file: str) -> None:
         if name in before and name[0] != "_" and before[name] != value
     }
     show("Other answers:", changes.values())
-    for title, entries in news(after, since, until).items():
+    same = {**before, "_commit": ""} == {**after, "_commit": ""}
+    for title, entries in news(after, answers_file, since, until, same_answers=same).items():
         show(title, entries)
     once = sorted({WRITTEN_ONCE[name] for name in changes if name in WRITTEN_ONCE})
     show("Yours, so change by hand what they say of these answers:", once)
     show("No longer asked for; still there, as you have changed them or what needs them:", kept)
+    show(
+        "The template's no more, so deleted, though changed by you; these show your changes:",
+        changed,
+    )
+    show("Imports that find nothing any more; mend them by hand:", broken_imports(after))
     conflicts = listed("diff", "--name-only", "--diff-filter=U", "--relative")
     show("You and the template changed the same lines; look for <<<<<<< in:", conflicts)
     rejects = listed("ls-files", "--others", "--exclude-standard", "*.rej")

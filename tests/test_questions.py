@@ -128,7 +128,10 @@ def test_wrong_name_is_answered_with_a_valid_one(template: Path, tmp_path: Path)
         ({"device": "mps", "torch_source": "cu13x"}, "a Mac has no CUDA"),
         ({"device": "mps", "torch_source": "rocm"}, "a Mac has no ROCm"),
         ({"accumulate": 0}, "use 1 or more"),
-        ({"task": "language_modeling", "blocks": ["attention"]}, "the task uses it already"),
+        (
+            {"task": "language_modeling", "blocks": ["attention"]},
+            "attention: the task uses it already",
+        ),
     ],
 )
 def test_impossible_answers_name_the_reason(
@@ -177,6 +180,12 @@ def test_refused_name_comes_with_a_valid_one(
 ) -> None:
     assert check(name).endswith(f"try {fix}")
     assert check(fix) == ""
+
+
+def test_names_of_the_standard_library_do_not_depend_on_the_python_that_runs_copier() -> None:
+    assert {"asyncore", "json", "telnetlib", "tomllib", "compression"} <= names.TAKEN_PACKAGES
+    mine = {name for name in sys.stdlib_module_names if re.fullmatch(r"[a-z][a-z0-9_]*", name)}
+    assert mine <= names.TAKEN_PACKAGES
 
 
 @pytest.mark.parametrize("text", [*HOSTILE.values(), "torch", "class", "7", "_", "Über-Straße 2"])

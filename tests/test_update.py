@@ -30,12 +30,15 @@ CHANGED = (
     *("project/{{package}}/engine/errors.py", "scripts/train.py.jinja", "project/ruff.toml"),
     *("tasks/image_classification/model.py.jinja", "project/{{package}}/layers/residual.py"),
 )
+# and what it no longer has
+DROPPED = ("{{package}}/engine/old_part.py", "tests/engine/test_old_part.py")
 CHANGELOG = """# Changelog
 
 ## Unreleased
 
 - a change of the loop,
-  in two lines (P07: `train.py`)
+  in two lines (P07: `train.py`, `engine/errors.py`)
+- a change of no file but this (`.copier-answers.yml`)
 - a mend of a block (P04: `layers/residual.py`)
 - what another task has (P04: `layers/transformer_block.py`)
 - with `docker=true` a smaller image (`Dockerfile`)
@@ -92,7 +95,13 @@ def changed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, with a change in a file of each owner between the last two versions."""
     folder = tmp_path_factory.mktemp("changed") / "copier-pytorch"
     shutil.copytree(template, folder)
+    for name in DROPPED:
+        (folder / "template" / "project" / name).parent.mkdir(exist_ok=True)
+        (folder / "template" / "project" / name).write_text("PART = 1\n")
+    commit(folder)
     git(folder, "tag", "v999.0.0")
+    for name in DROPPED:
+        (folder / "template" / "project" / name).unlink()
     for name in CHANGED:
         append(folder / "template" / name, NEWER)
     (folder / "CHANGELOG.md").write_text(CHANGELOG.format("999.0.0"), encoding="utf-8")
@@ -177,6 +186,7 @@ def test_question_that_is_new_renders_what_was_there_before(template: Path) -> N
 def test_update_changes_what_is_not_the_owner_s(project: Path) -> None:
     update(project)
     theirs = {"my_project/engine/errors.py", "train.py", "ruff.toml"}
+    theirs |= {name.replace("{{package}}", "my_project") for name in DROPPED}
     assert {line[3:] for line in status(project)} == theirs | {".copier-answers.yml"}
 
 
@@ -222,6 +232,7 @@ def test_renamed_package_is_still_updated(project: Path) -> None:
     commit(project)
     update(project)
     theirs = {"mine/engine/errors.py", "train.py", "ruff.toml"}
+    theirs |= {name.replace("{{package}}", "mine") for name in DROPPED}
     assert {line[3:] for line in status(project)} == theirs | {".copier-answers.yml"}
 
 
@@ -236,7 +247,7 @@ def test_update_tells_what_came_and_what_to_do(project: Path) -> None:
 
 What changed in this project:
 - a change of the loop,
-  in two lines (P07: `train.py`)
+  in two lines (P07: `train.py`, `engine/errors.py`)
 
 Changed in files that are yours, which no update touches; take it over if you like:
 - a mend of a block (P04: `layers/residual.py`)
@@ -282,6 +293,62 @@ def test_change_in_a_moved_file_is_told(project: Path) -> None:
     assert not (project / "train.py").exists()
 
 
+def test_changed_file_that_the_template_drops_is_named_before_and_after_it_is_deleted(
+    project: Path,
+) -> None:
+    dropped = [name.replace("{{package}}", "my_project") for name in DROPPED]
+    for name in dropped:
+        append(project / name, "MINE = 2\n")
+    commit(project)
+    done = command(project)
+    before, after = done.stdout.split(f"From 999.0.0 to {NEXT}.")
+    head = git(project, "rev-parse", "--short", "HEAD").strip()
+    for told, title in ((before, "This update deletes"), (after, "so deleted, though changed by")):
+        lines = told.split(title)[1].splitlines()[1:3]
+        assert [line.split()[-1] for line in lines] == [f"{head}:./{name}" for name in dropped]
+        for line in lines:
+            shown = git(project, *line.split()[1:]).splitlines()
+            assert [text for text in shown if text[0] in "+-"][2:] == ["+MINE = 2"]
+    assert not any((project / name).exists() for name in dropped)
+    assert "MINE = 2" not in command(project).stdout
+
+
+def test_unchanged_file_that_the_template_drops_goes_with_its_folder(project: Path) -> None:
+    done = command(project)
+    assert "delete" not in done.stdout
+    assert not (project / "my_project/engine/old_part.py").exists()
+    assert not (project / "tests" / "engine").exists()
+
+
+def test_changed_file_that_an_answer_takes_away_is_named(template: Path, tmp_path: Path) -> None:
+    project = copy(template, tmp_path / "project", NEXT, **ANSWERS, docker=True, notebook=True)
+    append(project / "Dockerfile", "ENV MINE=1\n")
+    commit(project)
+    done = command(project, "--vcs-ref=:current:", "--data=docker=no", "--data=notebook=no")
+    line = done.stdout.split("so deleted, though changed by")[1].splitlines()[1]
+    assert line.endswith(":./Dockerfile")
+    assert "+ENV MINE=1" in git(project, *line.split()[1:]).splitlines()
+    assert not (project / "Dockerfile").exists()
+    assert not (project / "notebooks").exists()
+
+
+def test_import_that_finds_nothing_any_more_is_told_with_where_its_name_is(project: Path) -> None:
+    (project / "mine.py").write_text("from my_project.engine.old_part import PART, fail\n")
+    commit(project)
+    told = command(project).stdout.split("Imports that find nothing any more")[1].splitlines()[1:3]
+    assert told == [
+        "mine.py:1: my_project.engine.old_part.PART",
+        "mine.py:1: my_project.engine.old_part.fail, now in my_project.engine.errors",
+    ]
+
+
+def test_entry_that_touches_only_the_answers_file_counts_where_an_answer_changed(
+    project: Path,
+) -> None:
+    done = command(project, "--data=docker=true")
+    assert "- a change of no file but this (`.copier-answers.yml`)" in done.stdout
+
+
 def test_update_of_a_project_in_a_folder_of_a_repository(changed: Path, tmp_path: Path) -> None:
     project = copy(changed, tmp_path / "all" / "project", "999.0.0", **ANSWERS)
     shutil.rmtree(project / ".git")
@@ -291,7 +358,7 @@ def test_update_of_a_project_in_a_folder_of_a_repository(changed: Path, tmp_path
     commit(tmp_path / "all")
     done = command(project)
     assert done.returncode == 0, done.stderr
-    assert "in two lines (P07: `train.py`)" in done.stdout
+    assert "in two lines (P07: `train.py`, `engine/errors.py`)" in done.stdout
     assert "look for <<<<<<< in:\nruff.toml\n" in done.stdout
 
 
