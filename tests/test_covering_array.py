@@ -54,7 +54,8 @@ ALWAYS = {
     *("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "ruff.toml"),
     *(".copier-answers.yml", ".gitattributes", ".gitignore"),
     *("tests/conftest.py", "tests/test_data.py", "tests/test_gpu.py", "tests/test_model.py"),
-    *("tests/small.py", "tests/test_scripts.py", "tests/test_styleguide.py"),
+    *("tests/small.py", "tests/test_promises.py", "tests/test_scripts.py"),
+    "tests/test_styleguide.py",
 }
 MODULES = {"__init__.py", "check_resume.py", "data.py", "doctor.py"}
 ENGINE = set(
