@@ -87,7 +87,7 @@ def p18() -> str:
 
 def p20() -> str:
     loader = part("language_modeling", "engine.loader")
-    micro_batches = part("language_modeling", "engine.accumulate").micro_batches
+    micro_batches = part("language_modeling", "engine.loader").micro_batches
     criterion = part("language_modeling", "losses.cross_entropy").CrossEntropy()
     net = nn.Linear(8, 5).double()
     inputs, targets = torch.randn(32, 16, 8).double(), torch.randint(5, (32, 16))

@@ -43,7 +43,7 @@ FLAGS = "--device cpu --amp none --workers 0 --batch-size 8 --log-every 1 --dete
 # where a fault can be planted; a leading dot means a module of the project's package
 POINTS = {
     "start": ".engine.run:open_run",
-    "step": ".engine.average:Average.update",
+    "step": ".engine.optimize:Average.update",
     "evaluate": ".engine.evaluate:evaluate",
     "save": "torch:save",
     "write": ".engine.storage:Hashed.write",

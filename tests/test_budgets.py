@@ -25,7 +25,7 @@ CARRIED = {
     "files to read for a batch": 8,
 }
 # lines of the file as it is read, in one sitting
-TRAIN_LINES = 200
+TRAIN_LINES = 204
 # neither blank nor comment nor docstring
 SCRIPT_LINES = 90
 MODEL_LINES = 150
@@ -43,7 +43,7 @@ CALLED_FROM_OUTSIDE = {
     *("_get_default_metavar_for_optional", "_get_help_string"),
 }
 # functions that some projects have and do not call, as yet
-LEFT = {"measure"}
+LEFT: set[str] = set()
 
 
 def lines(*paths: Path) -> int:

@@ -43,6 +43,9 @@ def test_checkpoint_of_this_format_resumes_in_all_its_parts(
     run = make.Run(tmp_path, seed=2)
     checkpoint = import_module(f"{PACKAGE}.engine.storage").load_checkpoint(path)
     assert run.checkpoints.restore(checkpoint) == 3
+    if "counts" in (guard := values["saved"]["guard"]):  # up to release 0.3
+        skipped, in_a_row, *_ = guard["counts"]
+        values["saved"]["guard"] = {"skipped": skipped, "in_a_row": in_a_row, "loss": 0.0}
     assert run.state() == values["saved"]
     run.step(4)
     ours, theirs = (state["net"] for state in (run.state(), values["after one step more"]))

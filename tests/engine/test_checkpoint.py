@@ -10,14 +10,12 @@ import pytest
 import torch
 from project.engine import checkpoint as module
 from project.engine import storage
-from project.engine.accumulate import micro_batches
-from project.engine.average import Average
-from project.engine.best import Best
 from project.engine.checkpoint import Checkpoints, newest_whole
 from project.engine.errors import DIVERGED, MISMATCH, NOT_WRITTEN, STOPPED
+from project.engine.evaluate import Best
 from project.engine.launch import StopRequest, status
-from project.engine.loader import Loader
-from project.engine.optimize import clip_gradients, decay_groups, learning_rate
+from project.engine.loader import Loader, micro_batches
+from project.engine.optimize import Average, clip_gradients, decay_groups, learning_rate
 from project.engine.runtime import Precision, set_seed
 from project.engine.storage import load_checkpoint
 from torch import Tensor, nn

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
-from project.engine.errors import DATA
-from project.engine.evaluate import evaluate, measure, predict
+from project.engine.errors import DATA, USAGE
+from project.engine.evaluate import Best, evaluate, predict, train_mode
 from project.engine.loader import Loader
+from project.engine.optimize import freeze
 from project.engine.runtime import Precision
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -75,6 +77,42 @@ def test_a_second_pass_starts_from_nothing():
     assert evaluate(net, loader, SquaredError(), metric, PRECISION) == first
 
 
+@pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.float64(0.5), torch.tensor(0.5)])
+def test_a_score_of_any_library_is_a_float(monkeypatch, value):
+    monkeypatch.setattr(Furthest, "compute", lambda self: {"far": value})
+    scores = evaluate(make_net(), Loader(Points(3), 2), SquaredError(), Furthest(), PRECISION)
+    assert scores["far"] == 0.5 and type(scores["far"]) is float
+
+
+@pytest.mark.parametrize("value", [torch.zeros(2), np.zeros(1), [0.5], "0.5", None])
+def test_a_score_that_is_no_number_is_one_line(capsys, monkeypatch, value):
+    monkeypatch.setattr(Furthest, "compute", lambda self: {"far": value})
+    with pytest.raises(SystemExit) as stopped:
+        evaluate(make_net(), Loader(Points(3), 2), SquaredError(), Furthest(), PRECISION)
+    assert stopped.value.code == USAGE
+    error = capsys.readouterr().err
+    assert "'far'" in error and type(value).__name__ in error and error.count("\n") == 1
+
+
+def test_frozen_parts_stay_in_evaluation_mode():
+    def part() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
+
+    net = nn.Sequential(part(), part()).double()
+    freeze(net, ["0.*"])
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    points = Points(5)
+    train_mode(net)
+    net(points.inputs)
+    evaluate(net, Loader(points, 4), SquaredError(), Furthest(), PRECISION)
+    predict(net, points.inputs, PRECISION)
+    net(points.inputs)
+    same = {name for name, buffer in net.named_buffers() if torch.equal(buffer, before[name])}
+    assert same == {name for name in before if name.startswith("0.")}
+    modes = {name: module.training for name, module in net.named_modules()}
+    assert modes == {name: name[:1] != "0" for name in modes}
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_is_eval_inside_and_afterwards_what_it_was(training):
     net, modes = make_net().train(training), []
@@ -113,10 +151,40 @@ def test_autocast_reaches_the_network():
     assert dtypes == [torch.bfloat16]
 
 
-def test_a_metric_alone_is_that_of_the_whole_pass():
-    net, points, metric = make_net(), Points(11), Furthest()
-    loader = Loader(points, 4)
-    scores = evaluate(net, loader, SquaredError(), metric, PRECISION)
-    found = measure(net, loader, metric, PRECISION)
-    assert found == {name: score for name, score in scores.items() if name != "loss"}
-    assert net.training
+@pytest.mark.parametrize(("higher", "expected"), [(True, [1, 0, 1, 0]), (False, [1, 1, 0, 1])])
+def test_best_follows_the_direction_of_its_score(higher, expected):
+    best = Best("score", higher=higher, patience=0)
+    assert [best.update({"score": score}) for score in (5.0, 4.0, 6.0, 3.0)] == expected
+
+
+def test_patience_counts_passes_without_gain_and_survives_a_restart():
+    best = Best("score", higher=True, patience=2)
+    stale = []
+    for score in (1.0, 1.0, 2.0, 1.5, 1.5):
+        again = Best("score", higher=True, patience=2)
+        again.load_state_dict(best.state_dict())
+        best = again
+        best.update({"score": score})
+        stale.append(best.stale())
+    assert stale == [False, False, False, False, True]
+
+
+def test_patience_0_never_ends():
+    best = Best("score", higher=True, patience=0)
+    for _ in range(5):
+        best.update({"score": 1.0})
+    assert not best.stale()
+
+
+def test_a_score_that_is_no_number_is_never_the_best():
+    best = Best("score", higher=False, patience=0)
+    scores = (float("nan"), 2.0, float("nan"), 1.0)
+    assert [best.update({"score": score}) for score in scores] == [False, True, False, True]
+
+
+def test_a_score_that_the_test_pass_does_not_give_is_named(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        Best("error", higher=False, patience=0).update({"loss": 1.0, "accuracy": 0.5})
+    assert stopped.value.code == USAGE
+    line = capsys.readouterr().err
+    assert "'error'" in line and "loss, accuracy" in line and line.count("\n") == 1

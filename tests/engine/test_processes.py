@@ -16,16 +16,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from project.engine import processes
-from project.engine.accumulate import micro_batches
-from project.engine.average import Average
 from project.engine.checkpoint import Checkpoints
 from project.engine.errors import DEVICE, MISMATCH, NOT_WRITTEN, USAGE, Ending
 from project.engine.evaluate import evaluate
 from project.engine.launch import status
-from project.engine.loader import Loader
-from project.engine.optimize import clip_gradients, decay_groups
+from project.engine.loader import Loader, micro_batches
+from project.engine.optimize import Average, clip_gradients, decay_groups
 from project.engine.run import open_run
-from project.engine.runtime import Precision, pick_device
+from project.engine.runtime import Precision, open_device
 from project.engine.storage import load_checkpoint
 from torch import Tensor, distributed, nn
 from torch.utils.data import Dataset
@@ -141,7 +139,7 @@ def work(rank: int, port: int, folder: Path) -> None:
     torch.set_num_threads(1)
     os.chdir(folder)
     with patch.object(processes, "agree") as agree:
-        pick_device("cpu")
+        open_device("cpu")
     found = everything()
     found["compared at the start"] = list(agree.call_args.args[0])
     found["any"] = [processes.any_process(flag) for flag in (False, rank == 1, rank == 0)]

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 from project.engine import progress as module
-from project.engine.accumulate import micro_batches
-from project.engine.average import Average
 from project.engine.guard import Guard
 from project.engine.launch import StopRequest
-from project.engine.loader import Loader
-from project.engine.optimize import clip_gradients, decay_groups, learning_rate
+from project.engine.loader import Loader, micro_batches
+from project.engine.optimize import Average, clip_gradients, decay_groups, learning_rate
 from project.engine.prefetch import prefetch
 from project.engine.progress import PLAIN_LINE_SECONDS, Progress, intervals
 from project.engine.runtime import Precision
@@ -185,21 +183,20 @@ class Criterion(nn.MSELoss):
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("bad", ["stop", "skip"])
-def test_only_steps_that_log_wait_for_the_device(tmp_path, accumulate, bad):
+def test_only_steps_that_log_wait_for_the_device(accumulate, bad):
     net, criterion, precision = nn.Linear(4, 1), Criterion(), Precision(CPU, "bf16")
     optimizer = torch.optim.AdamW(decay_groups(net, 0.1), lr=0.1, fused=True)
     scheduler = learning_rate(optimizer, "cosine", 0.1, 12)
     scaler, average, stop = precision.scaler(), Average(net, 0.9), StopRequest()
     loader = Loader(Points(), 4, shuffle=True, accumulate=accumulate)
-    flags = {"on_nonfinite": bad, "max_skips": 2, "replay_step": None, "dry_run": False}
-    args = Namespace(**flags, check_finite=False)
-    guard = Guard(net, optimizer, scaler, loader, CPU, tmp_path, args)
+    flags = {"on_nonfinite": bad, "max_skips": 2, "check_finite": False}
+    guard = Guard(net, optimizer, scaler, loader, CPU, Namespace(**flags))
     guard.device = torch.device("meta")  # on the CPU it looks at once
     progress = Progress(12, 4, CPU, 4, "samples")
     reads = {}
     with HostReads() as host:
         batches = prefetch(loader.steps(range(12)), CPU)
-        for step, batch in guard.watch(progress(range(12), batches)):
+        for step, batch in progress(range(12), batches):
             before = host.count
             step_loss = torch.zeros(())
             for inputs, targets, share in micro_batches(batch, net, criterion, (1, step)):
@@ -215,8 +212,8 @@ def test_only_steps_that_log_wait_for_the_device(tmp_path, accumulate, bad):
             scheduler.step()
             average.update(step)
             if progress.logs(step):
-                progress.scalars(step, guard.numbers(step), scheduler)
+                progress.scalars(step, guard.numbers(), scheduler)
             assert not stop.asked()
             reads[step] = host.count - before
-    assert {step for step, count in reads.items() if count} == {4, 8, 12}
+    assert {step for step, count in reads.items() if count} == {1, 4, 8, 12}  # the first step, too
     assert host.count == sum(reads.values())  # and between the steps there is none

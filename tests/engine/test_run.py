@@ -12,9 +12,9 @@ import pytest
 import torch
 from project.engine import options
 from project.engine import run as module
-from project.engine.best import Best
 from project.engine.checkpoint import Checkpoints
 from project.engine.errors import MISMATCH, NOT_WRITTEN, OUTPUT
+from project.engine.evaluate import Best
 from project.engine.launch import status
 from project.engine.run import Run, environment, lock, open_run
 from project.engine.runtime import Precision

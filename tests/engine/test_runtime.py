@@ -1,16 +1,20 @@
+import copy
 import random
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from project.engine import processes, runtime
 from project.engine.errors import DEVICE, USAGE
 from project.engine.runtime import (
     Precision,
     is_finite,
     mix,
     move,
+    open_device,
     pick_device,
+    redo_in_float32,
     seed_everything,
     set_seed,
     tensors,
@@ -63,6 +67,28 @@ def test_cpu_wins_over_an_accelerator(monkeypatch):
     assert pick_device("cpu") == CPU
 
 
+def test_an_accelerator_that_nothing_here_seeds_is_one_line(monkeypatch, capsys):
+    found = torch.device("xpu")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: found)
+    with pytest.raises(SystemExit) as stopped:
+        pick_device("auto")
+    assert stopped.value.code == DEVICE
+    error = capsys.readouterr().err
+    assert "xpu" in error and "--device cpu" in error and error.count("\n") == 1
+
+
+def test_picking_a_device_touches_nothing(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("touched")
+
+    monkeypatch.setattr(runtime, "keep_freed_memory", refuse)
+    monkeypatch.setattr(processes, "start", refuse)
+    assert pick_device("cpu") == CPU
+    for name in ("keep_freed_memory", "start"):
+        monkeypatch.setattr(runtime if name[0] == "k" else processes, name, lambda *_: None)
+    assert open_device("cpu") == CPU
+
+
 @pytest.mark.parametrize("name", ["cuda", "mps"])
 def test_a_missing_device_is_one_line(monkeypatch, capsys, name):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -83,6 +109,53 @@ def test_autocast_computes_in_the_precision_that_was_asked_for(name, dtype):
     assert outputs.dtype == dtype
     assert layer(torch.ones(1, 8)).dtype == torch.float32
     assert not precision.scaler().is_enabled()
+
+
+CONVOLUTIONS = [
+    (nn.Conv1d(16, 16, 3, stride=3, padding=1), (1,)),
+    (nn.Conv1d(16, 16, 3, stride=2, padding=1), (4,)),
+    (nn.Conv2d(16, 16, 3, stride=2, padding=1), (1, 1)),
+    (nn.Conv2d(16, 16, 3, stride=2, padding=1), (2, 2)),
+    (nn.Conv2d(16, 16, 5, stride=4, padding=2), (2, 2)),
+    (nn.Conv2d(16, 16, 3, stride=2, padding=1), (8, 1)),
+    (nn.Conv2d(3, 16, 7, stride=2, padding=3), (8, 1)),
+    (nn.Conv2d(16, 16, 1, stride=2), (1, 1)),
+    (nn.Conv3d(16, 16, 3, stride=2, padding=1), (4, 4, 1)),
+    (nn.Conv3d(3, 16, 5, padding=2), (1, 4, 4)),
+]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_weights_of_every_convolution_get_their_gradient_in_bf16(compiled):
+    precision = Precision(CPU, "bf16")
+    generator = torch.Generator().manual_seed(0)
+    for layer, size in copy.deepcopy(CONVOLUTIONS):
+        net = nn.Sequential(layer)
+        inputs = torch.randn(8, layer.in_channels, *size, generator=generator)
+        net(inputs).square().sum().backward()
+        expected, layer.weight.grad = layer.weight.grad, None
+        precision.prepare(net)
+        if compiled:
+            net.compile(backend="eager")
+        for _ in range(4):
+            layer.weight.grad = None
+            junk = torch.full_like(layer.weight, 1e6)  # what memory holds that nobody writes to
+            del junk
+            with precision.autocast():
+                outputs = net(inputs)
+            assert outputs.dtype == torch.bfloat16
+            outputs.float().square().sum().backward()
+            assert layer.weight.grad is not None and expected is not None
+            error = torch.linalg.vector_norm(layer.weight.grad - expected)
+            assert error < 0.05 * torch.linalg.vector_norm(expected), (layer, size)
+
+
+def test_only_convolutions_that_bf16_would_spoil_compute_in_float32():
+    redone = []
+    for layer, size in CONVOLUTIONS:
+        found = redo_in_float32(layer, (torch.zeros(2, layer.in_channels, *size),), torch.zeros(()))
+        redone.append(found is not None)
+    assert redone == [True, False, True, False, True, True, True, False, True, True]
 
 
 def test_fp16_on_a_cpu_is_refused_with_the_way_out(capsys):

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from project.engine.average import Average
 from project.engine.checkpoint import Checkpoints
 from project.engine.errors import DIVERGED, MISMATCH
+from project.engine.optimize import Average
 from project.engine.storage import load_checkpoint
 from project.engine.weights import (
     init_from,

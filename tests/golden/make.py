@@ -28,7 +28,7 @@ from forked import PACKAGE, TASKS, Project  # noqa: E402
 from golden import runs  # noqa: E402
 from releases import NEXT, RELEASES, clone, copy  # noqa: E402
 
-MODULES = ("average", "best", "checkpoint", "guard", "loader", "optimize")
+MODULES = ("checkpoint", "evaluate", "guard", "loader", "optimize")
 ABOUT = {"model": {"features": 3}, "data": {"classes": ["a", "b"]}, "config": {"lr": 0.01}}
 INPUTS = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]])
 TARGETS = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -45,18 +45,16 @@ class Run:
         self.optimizer = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.95))
         self.scheduler = part["optimize"].learning_rate(self.optimizer, "cosine", 0.1, 10)
         self.scaler = GradScaler("cpu", growth_interval=2)
-        self.average = part["average"].Average(self.net, 0.9)
-        self.best = part["best"].Best("loss", higher=False, patience=3)
+        self.average = part["optimize"].Average(self.net, 0.9)
+        self.best = part["evaluate"].Best("loss", higher=False, patience=3)
         data = torch.utils.data.TensorDataset(INPUTS, TARGETS)
         args = Namespace(max_skips=20, on_nonfinite="stop", check_finite=False)
-        args.replay_step, args.dry_run = None, False
         self.guard = part["guard"].Guard(
             self.net,
             self.optimizer,
             self.scaler,
             part["loader"].Loader(data, 2),
             torch.device("cpu"),
-            folder,
             args,
         )
         state = {"net": self.net, "average": self.average, "best": self.best, "guard": self.guard}
@@ -69,7 +67,7 @@ class Run:
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.guard.step(step, loss.detach(), norm)
-        self.guard.numbers(step)
+        self.guard.numbers()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .average import Average
 from .errors import MISMATCH, NOT_WRITTEN, fail, warn
 from .launch import status
+from .optimize import Average
 from .prefetch import move
 from .processes import is_main_process
 from .storage import DamagedError, check, record_of, write_checkpoint
@@ -38,10 +38,8 @@ class Checkpoints:
 
         Where that fails, the checkpoints before are whole, and the run goes on to the next.
         """
-        guard = self.state.get("guard")
-        if guard is not None and guard.has_to_end():
-            status.unsaved = f"step {step} is not saved: {guard.again} was not finite"
-            return
+        if "guard" in self.state:
+            self.state["guard"].end_if_diverged()
         if not is_main_process():
             return
         state = {name: part.state_dict() for name, part in self.state.items()}

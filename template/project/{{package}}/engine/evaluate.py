@@ -1,12 +1,13 @@
-"""The test pass that the scripts share."""
+"""The test pass, predictions, and the best score so far."""
 
 import math
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import nn
 
-from .errors import DATA, DIVERGED, fail
+from .errors import DATA, DIVERGED, USAGE, fail
 from .loader import Loader
 from .prefetch import prefetch
 from .processes import bare, gather, sum_over_processes
@@ -36,21 +37,31 @@ def evaluate(
         if hasattr(metric, "records"):  # of a metric that has to see all samples at once
             records = gather([rows.cpu() for rows in metric.records])
             metric.records = [rows for process in records for rows in process]
-    net.train(was_training)
+    if was_training:
+        train_mode(net)
     if not count:
         fail(DATA, "nothing in the test set has a target, so there is nothing to score")
     if math.isnan(loss_sum):
         fail(DIVERGED, "the test loss is NaN, so a weight or a test sample is; try a lower --lr")
-    return {"loss": loss_sum / count, **metric.compute()}
+    return {"loss": loss_sum / count, **plain_numbers(metric.compute())}
 
 
-def measure(net: nn.Module, loader: Loader, metric: Any, precision: Precision) -> dict[str, float]:
-    """Return the metric alone, of outputs that no loss is taken of."""
-    metric.reset(precision.device)
-    for inputs, targets in prefetch(loader, precision.device):
-        metric.update(predict(net, inputs, precision), targets)
-    metric.counters = sum_over_processes(metric.counters)
-    return metric.compute()
+def plain_numbers(scores: dict[str, Any]) -> dict[str, float]:
+    """Return the scores as Python's floats, from tensors and NumPy's numbers, too."""
+    for name, score in scores.items():
+        if not isinstance(score, Real) and getattr(score, "ndim", None) != 0:
+            kind = type(score).__name__
+            fail(USAGE, f"the metric's {name!r} is a {kind}; a score is one number")
+    return {name: float(score) for name, score in scores.items()}
+
+
+def train_mode(net: nn.Module) -> None:
+    """Set the training mode, but not of frozen parts, whose BatchNorm statistics would move."""
+    net.train()
+    for part in net.modules():
+        trained = [parameter.requires_grad for parameter in part.parameters()]
+        if trained and not any(trained):
+            part.eval()
 
 
 def predict(net: nn.Module, inputs: Any, precision: Precision) -> Any:
@@ -60,5 +71,40 @@ def predict(net: nn.Module, inputs: Any, precision: Precision) -> Any:
     net.eval()
     with torch.inference_mode(), precision.autocast():
         outputs = net(inputs)
-    net.train(was_training)
+    if was_training:
+        train_mode(net)
     return outputs
+
+
+class Best:
+    """Remembers the best score, and how many test passes ago it was."""
+
+    def __init__(self, name: str, *, higher: bool, patience: int) -> None:
+        self.name = name
+        self.sign = 1 if higher else -1
+        self.patience = patience
+        self.score: float | None = None
+        self.passes_since = 0
+
+    def update(self, scores: dict[str, float]) -> bool:
+        """Return whether these scores are the best so far."""
+        if self.name not in scores:
+            there = ", ".join(scores)
+            fail(USAGE, f"Best({self.name!r}) in train.py: the test pass gives {there}; name one")
+        score = scores[self.name]
+        better = self.score is None or self.sign * score > self.sign * self.score
+        better = better and not math.isnan(score)  # which nothing would ever beat
+        if better:
+            self.score = score
+        self.passes_since = 0 if better else self.passes_since + 1
+        return better
+
+    def stale(self) -> bool:
+        """Return whether --patience is over; 0 waits for ever."""
+        return 0 < self.patience <= self.passes_since
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"score": self.score, "passes_since": self.passes_since}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.score, self.passes_since = state["score"], state["passes_since"]

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .debug import tensors
 from .errors import MISMATCH, OUTPUT, USAGE, fail
+from .runtime import tensors
 
 Example = Callable[[int], tuple[Any, Any]]  # of a batch size: inputs, and what may vary in them
 Run = Callable[[Any], Any]  # inputs, a tensor or a tuple of them, to outputs

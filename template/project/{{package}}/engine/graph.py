@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from .debug import tensors
 from .errors import USAGE, fail
 from .layout import Box
 from .picture import draw
+from .runtime import tensors
 
 MOST_BOXES = 64  # with more, whole blocks become one box
 # operations that pass values on as they are, or do nothing outside training

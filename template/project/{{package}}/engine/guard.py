@@ -1,12 +1,7 @@
-"""Steps whose numbers went wrong: left out, and explained."""
+"""No NaN or infinity reaches the weights; with --check-finite, the layer that made it is named."""
 
-import json
-import math
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from pathlib import Path
-from statistics import median
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -14,23 +9,17 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from .debug import FiniteCheck
-from .errors import DIVERGED, Ending, fail, warn
-from .loader import Batch, Loader
-from .prefetch import prefetch
-from .processes import is_main_process, rank, sum_over_processes, world_size
-
-SPIKE = 3.0  # times the median of the losses logged before
-VANISHED = 1e-8  # a gradient's norm
-REMEMBERED = 20  # logged losses
+from .errors import DIVERGED, Ending, fail
+from .loader import Loader
+from .processes import gather, is_main_process, sum_over_processes, world_size
+from .runtime import is_finite, tensors
 
 
 class Guard:
-    """Keeps steps with a NaN or an infinity away from the weights.
+    """Leaves out steps whose loss or gradients are not finite, and ends the run after too many.
 
-    Looking costs no wait: flags stay on the device until numbers are logged or saved. Once the run
-    has to end, no step changes the weights any more. So the loop can do the one that went wrong
-    again, from the same weights, with every layer watched. Under fp16, the scaler leaves them out.
+    The numbers stay on the device until they are logged or saved, so no step waits for them. A run
+    that has to end changes no weights between the step that says so and the time it is noticed.
     """
 
     def __init__(
@@ -40,112 +29,119 @@ class Guard:
         scaler: GradScaler,
         loader: Loader,
         device: torch.device,
-        folder: Path,
         args: Namespace,
     ) -> None:
-        self.net, self.optimizer, self.loader = net, optimizer, loader
-        self.device, self.folder = device, folder
-        self.scaled = scaler.is_enabled()  # then the scaler leaves steps out, and lowers its scale
-        self.most = args.max_skips if self.scaled or args.on_nonfinite == "skip" else 0
-        self.replay, self.dry = getattr(args, "replay_step", None), args.dry_run
-        self.check = FiniteCheck(net, gradients=not self.scaled) if args.check_finite else None
-        self.latest = torch.zeros(2, device=device)  # loss, norm of the gradients
-        # left out: in all, in a row, the first of the row; whether the row is too long
-        self.counts = torch.zeros(4, dtype=torch.int64, device=device)
-        self.logged: list[float] = []
-        self.again = 0  # the step to do once more
-
-    def watch(self, steps: Iterable[tuple[int, Batch]]) -> Iterator[tuple[int, Batch]]:
-        """Yield the steps; if the run has to end, the one that went wrong comes once more."""
-        for step, batch in steps:
-            if step == self.replay:
-                self.look_at_layers()
-            yield step, batch
-            if self.again:
-                self.look_at_layers()
-                step = range(self.again - 1, self.again)
-                yield self.again, next(prefetch(self.loader.steps(step), self.device))
+        self.loader, self.device = loader, device
+        # fp16 overflows now and then; the scaler lowers its scale, and goes on
+        skips = args.on_nonfinite == "skip" or scaler.is_enabled()
+        self.allowed = args.max_skips if skips else 0
+        self.check = FiniteCheck(net, not scaler.is_enabled()) if args.check_finite else None
+        self.loss = self.grad_norm = torch.zeros((), device=device)
+        self.skipped = torch.zeros((), dtype=torch.int64, device=device)
+        self.in_a_row = torch.zeros_like(self.skipped)
+        self.diverged_at = torch.zeros_like(self.skipped)  # the step that was one too many
+        self.leave_out = torch.zeros((), dtype=torch.bool, device=device)
+        self.started = False  # whether the optimizer has done a step
+        optimizer.register_step_pre_hook(self.before_optimizer)
 
     def step(self, step: int, loss: Tensor, grad_norm: Tensor) -> None:
-        """Leave the step out if its numbers are not finite; call it before the optimizer's."""
+        """Look at a step's numbers; if one is not finite, let the optimizer leave the step out."""
+        if self.check is not None:
+            found = [where for where in gather(self.check.first(loss)) if where]
+            if found:  # which other processes see in the gradients only
+                where = min(found, key=lambda where: "gradient" in where)
+                self.end(f"step {step}: {where} is not finite", step)
         if world_size() > 1:
             loss = sum_over_processes(loss.clone()) / world_size()
-        self.latest = torch.stack((loss, grad_norm)).detach()
-        if self.check is not None:
-            where = self.check.first(loss)
-            if where or step in (self.again, self.replay):
-                self.explain(step, where)
-        bad = ~self.latest.isfinite().all()
-        skipped, row, first, over = self.counts.unbind()
-        if self.device.type == "cpu" and not bad and not row and not over:
-            return  # nearly all steps: the same as what follows, but faster
-        row = torch.where(bad, row + 1, 0)
-        first = torch.where((row == 1) & (over == 0), step, first)
-        over = over | (row > self.most)
-        self.counts = torch.stack((skipped + bad, row, first, over))
-        if not self.scaled:
-            self.leave_out(bad | (over > 0))
+        bad = self.leave_out = ~(loss + grad_norm).isfinite()
+        if self.device.type == "cpu" and not bad and not self.in_a_row:
+            self.loss, self.grad_norm = loss, grad_norm  # nearly all steps: as below, but faster
+            return
+        diverged = self.diverged_at > 0
+        self.loss = torch.where(diverged, self.loss, loss)
+        self.grad_norm = torch.where(diverged, self.grad_norm, grad_norm)
+        self.skipped = self.skipped + bad
+        self.in_a_row = torch.where(bad, self.in_a_row + 1, 0)
+        too_many = ~diverged & (self.in_a_row > self.allowed)
+        self.diverged_at = torch.where(too_many, step, self.diverged_at)
+        self.leave_out = bad | (self.diverged_at > 0)
         if self.device.type == "cpu":
-            self.has_to_end()
+            self.end_if_diverged()
 
-    def leave_out(self, bad: Tensor) -> None:
-        """Let the optimizer's next step change nothing."""
-        fused = getattr(self.optimizer, "_step_supports_amp_scaling", False)
-        if fused and self.device.type != "cpu":
-            # its kernel reads the flag, so that nobody waits
-            vars(self.optimizer)["found_inf"] = bad.float()
-        elif bad:
-            self.optimizer.zero_grad()
+    def before_optimizer(self, optimizer: Optimizer, *_: Any) -> None:
+        """Let the optimizer change nothing in a step that is left out."""
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if fused and self.started and self.device.type != "cpu":
+            # the kernel reads it, so nobody waits
+            vars(optimizer)["found_inf"] = self.leave_out.float()
+        elif self.leave_out:
+            # also the first step: fused SGD would keep buffers that a kernel left unwritten
+            optimizer.zero_grad()
+        else:
+            self.started = True
 
-    def has_to_end(self) -> bool:
-        """Return whether too many steps were left out; this waits for the device."""
-        if self.counts[3].item() and not self.again:
-            self.again = int(self.counts[2])
-        return bool(self.again)
+    def end_if_diverged(self) -> None:
+        """End the run if too many steps in a row were not finite; this waits for the device."""
+        last = int(self.diverged_at)
+        if last:
+            first = last - self.allowed
+            steps = f"steps {first} to {last}" if self.allowed else f"step {last}"
+            numbers = f"loss {float(self.loss):.4g}, gradient norm {float(self.grad_norm):.4g}"
+            layer = "the same command with --resume auto --check-finite names the layer"
+            self.end(f"{steps}: {numbers}, not finite; {layer}", first)
 
-    def numbers(self, step: int) -> dict[str, float]:
-        """Return what a log line says of the step; this waits for the device."""
-        self.has_to_end()
-        loss, norm = self.latest.tolist()
-        usual = median(self.logged) if self.logged else math.inf
-        if is_main_process() and math.inf > loss > SPIKE * usual > 0:
-            warn(f"step {step}: the loss, {loss:.4g}, is {loss / usual:.0f} times the usual one")
-        if is_main_process() and norm < VANISHED:
-            warn(f"step {step}: the gradients have vanished (norm {norm:.1e})")
-        if math.isfinite(loss):
-            self.logged = [*self.logged, loss][-REMEMBERED:]
-        skipped = float(self.counts[0])
-        return {"train/loss": loss, "train/grad_norm": norm, "train/skipped_steps": skipped}
-
-    def look_at_layers(self) -> None:
-        if self.check is None:
-            torch.compiler.set_stance("force_eager")  # compiled code runs no hooks that come later
-            self.check = FiniteCheck(self.net, gradients=not self.scaled)
-
-    def explain(self, step: int, where: str | None) -> NoReturn:
-        """Say what was first to go wrong in this step, and end the run."""
-        numbers = dict(zip(("loss", "grad_norm"), map(str, self.latest.tolist()), strict=True))
-        samples = self.loader.sample_ids(step)
-        report = {"step": step, **numbers, "first": where, "samples": samples}
-        text = json.dumps(report)
-        if step == self.replay:
-            if is_main_process():
-                print(text)
-            raise Ending(DIVERGED if where else 0, f"step {step} was done again")
-        path = self.folder / f"non_finite_{rank()}.json"
-        with suppress(OSError):  # a full disk must not hide what went wrong
-            path.write_text(text + "\n", encoding="utf-8")
-        kept = "" if self.dry else f" ({path})"
-        reason = f"{where} is not finite" if where else "not so when it was done again"
-        reason = f"step {step}: loss {numbers['loss']}, {reason}{kept}"
-        if is_main_process() or step != self.again:  # which all processes do together
-            skip = "" if self.most else ", or --on-nonfinite skip"
-            fail(DIVERGED, f"{reason}; try a lower --lr or --clip-norm{skip}")
+    def end(self, reason: str, step: int) -> NoReturn:
+        skip = "" if self.allowed else ", or --on-nonfinite skip"
+        samples = ", ".join(map(str, self.loader.sample_ids(step)))
+        reason += f"; try a lower --lr or --clip-norm{skip}; step {step} had samples {samples}"
+        if is_main_process():
+            fail(DIVERGED, reason)
         raise Ending(DIVERGED, reason)
 
+    def numbers(self) -> dict[str, float]:
+        """Return what a log line says of the latest step; this waits for the device."""
+        self.end_if_diverged()
+        return {
+            "train/loss": float(self.loss),
+            "train/grad_norm": float(self.grad_norm),
+            "train/skipped_steps": float(self.skipped),
+        }
+
     def state_dict(self) -> dict[str, Any]:
-        return {"counts": self.counts.tolist(), "logged": self.logged}
+        numbers = {"skipped": self.skipped, "in_a_row": self.in_a_row, "loss": self.loss}
+        return {name: number.item() for name, number in numbers.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.counts = torch.tensor(state["counts"], device=self.device)
-        self.logged = state["logged"]
+        if "counts" in state:  # of a checkpoint up to release 0.3
+            skipped, in_a_row, *_ = state["counts"]
+            state = {"skipped": skipped, "in_a_row": in_a_row, "loss": 0.0}
+        for name in ("skipped", "in_a_row", "loss"):
+            setattr(self, name, torch.tensor(state[name], device=self.device))
+
+
+class FiniteCheck:
+    """Watches every layer's output and gradients; waits for the device once per check."""
+
+    def __init__(self, net: nn.Module, gradients: bool = True) -> None:
+        self.parameters = dict(net.named_parameters()) if gradients else {}
+        self.flags: list[tuple[str, Tensor]] = []
+        # a layer's hook runs before those of the blocks around it, so the innermost is named
+        for name, module in net.named_modules():
+            module.register_forward_hook(partial(self.look, f"the output of {name or 'net'}"))
+
+    def first(self, loss: Tensor) -> str | None:
+        """Name what was first to have a NaN or an infinity since the last call, if anything had."""
+        # backward runs from the last layer to the first; frozen layers have no gradient
+        gradients = [
+            (f"the gradient of {name}", is_finite(parameter.grad))
+            for name, parameter in reversed(self.parameters.items())
+            if parameter.grad is not None
+        ]
+        names, flags = zip(*self.flags, ("the loss", is_finite(loss)), *gradients, strict=True)
+        self.flags = []
+        finite = torch.stack([flag.to(loss.device) for flag in flags]).tolist()
+        return None if all(finite) else names[finite.index(False)]
+
+    def look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if torch.is_grad_enabled():  # the test pass is not looked at
+            self.flags += [(name, is_finite(tensor)) for tensor in tensors(output)]

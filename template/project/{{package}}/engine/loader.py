@@ -5,12 +5,13 @@ from itertools import tee
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
 from .errors import DATA, USAGE, fail
 from .order import Order
-from .processes import agree, rank, world_size
-from .runtime import usable_cores
+from .processes import agree, gradient_sync, rank, sum_over_processes, world_size
+from .runtime import mix, seed_noise, usable_cores, widest_float
 from .samples import Key, Samples, Unusable
 from .workers import Workers, kill
 
@@ -121,3 +122,26 @@ class Loader:
                     kill(self.workers.processes)  # or leaving may take 5 s and more for each
                 fail(batch.code, batch.reason)
             yield batch
+
+
+def micro_batches(
+    batch: Batch, net: nn.Module, criterion: Any, noise: tuple[int, int]
+) -> Iterator[tuple[Any, Any, Tensor | float]]:
+    """Yield inputs, targets and their share of the step.
+
+    A mean of means is wrong when the parts differ in size. So each part's mean loss counts by its
+    elements, out of those of the whole step over all processes; DDP divides the sum of gradients by
+    the number of processes, and the share undoes that. `noise` is (seed, step): dropout depends on
+    it and on the part's place in the step.
+    """
+    parts = batch.micro_batches
+    shares: list[Any] = [1.0]
+    if len(parts) > 1 or world_size() > 1:
+        counts = torch.stack([criterion.count(targets) * batch.weight for _, targets in parts])
+        counts = counts.to(widest_float(counts.device))
+        total = sum_over_processes(counts.sum()).clamp(min=1)
+        shares = list((counts * world_size() / total).unbind())
+    for place, ((inputs, targets), share) in enumerate(zip(parts, shares, strict=True)):
+        seed_noise(mix(*noise, batch.first + place))
+        with gradient_sync(net, enabled=place == len(parts) - 1):
+            yield inputs, targets, share

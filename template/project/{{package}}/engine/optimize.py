@@ -1,8 +1,10 @@
-"""Which weights move, how far, and by which schedule."""
+"""Which weights move, how far, by which schedule; and their moving average."""
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from fnmatch import fnmatch
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from .errors import USAGE, fail
 
-# --schedule -> the share of --lr, by how much of the steps after the rise is done
+Net = TypeVar("Net", bound=nn.Module)
+
+# --schedule -> the fraction of --lr, by how much of the steps after warm-up is done
 RATES: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
     "linear": lambda done: 1 - done,
@@ -51,13 +55,14 @@ def clip_gradients(net: nn.Module, norm: float, value: float) -> Tensor:
     if value:
         nn.utils.clip_grad_value_(trained, value)
     total = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
-    clipped = torch.where(total.isfinite(), total, 0.0)
-    nn.utils.clip_grads_with_norm_(trained, norm or math.inf, clipped)
+    if norm:
+        clipped = torch.where(total.isfinite(), total, 0.0)
+        nn.utils.clip_grads_with_norm_(trained, norm, clipped)
     return total
 
 
 def learning_rate(optimizer: Optimizer, schedule: str, warmup: float, total_steps: int) -> LambdaLR:
-    """Return a schedule over optimizer steps: a linear rise, then down to 0 on the last step."""
+    """Return a schedule over optimizer steps: a linear warm-up, then down to 0 on the last step."""
     rise = round(warmup * total_steps)
 
     def factor(step: int) -> float:
@@ -66,3 +71,31 @@ def learning_rate(optimizer: Optimizer, schedule: str, warmup: float, total_step
         return RATES[schedule](min(1.0, (step - rise) / max(1, total_steps - rise)))
 
     return LambdaLR(optimizer, factor)
+
+
+class Average(Generic[Net]):
+    """Holds the averaged network as `net`; with decay 0 that is the trained network itself."""
+
+    def __init__(self, net: Net, decay: float) -> None:
+        self.decay = decay
+        self.trained = net
+        self.net = deepcopy(net).requires_grad_(False) if decay else net
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the trained weights, faster at first: the start is far off."""
+        if not self.decay:
+            return
+        weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        averaged: list[Tensor] = list(self.net.parameters())
+        trained: list[Tensor] = list(self.trained.parameters())
+        torch._foreach_lerp_(averaged, trained, weight)
+        for buffer, newest in zip(self.net.buffers(), self.trained.buffers(), strict=True):
+            buffer.copy_(newest)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.net.state_dict() if self.decay else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.decay:
+            self.net.load_state_dict(state)

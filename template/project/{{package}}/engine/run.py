@@ -22,9 +22,9 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from .best import Best
 from .checkpoint import newest_whole, set_newer_aside
 from .errors import MISMATCH, OUTPUT, fail
+from .evaluate import Best
 from .launch import status
 from .options import refuse_other_experiment, resolved, to_toml, without_secrets
 from .processes import agree, is_main_process, share, world_size

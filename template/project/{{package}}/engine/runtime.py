@@ -20,17 +20,22 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "none": torch.float32}
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called `name`, ready for use; "auto" is the accelerator if there is one."""
-    if name == "auto":
-        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    elif name == "cuda" and not torch.cuda.is_available():
+    """Return the device called `name`; "auto" is the accelerator if there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
         fail(DEVICE, "--device cuda: this PyTorch sees no CUDA device; try --device cpu")
-    elif name == "mps" and not torch.backends.mps.is_available():
+    if name == "mps" and not torch.backends.mps.is_available():
         fail(DEVICE, "--device mps: this PyTorch sees no Apple GPU; try --device cpu")
-    else:
-        device = torch.device(name)
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32 where tensor cores have it
+    if name != "auto":
+        return torch.device(name)
+    found = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    if found.type not in ("cuda", "mps", "cpu"):  # `seed_noise` would not seed it
+        fail(DEVICE, f"--device auto: {found.type} is not supported; take --device cpu")
+    return found
+
+
+def open_device(name: str) -> torch.device:
+    """Pick the device, let a CPU keep the memory that it frees, and join the other processes."""
+    device = pick_device(name)
     if device.type == "cpu":
         keep_freed_memory()
     processes.start(device)
@@ -38,7 +43,11 @@ def pick_device(name: str) -> torch.device:
 
 
 class Precision:
-    """What --amp asks for, as one autocast context and one gradient scaler."""
+    """What --amp asks for, as one autocast context and one gradient scaler.
+
+    Where autocast is off, also for `--amp none`, a GPU multiplies float32 matrices as TF32: with
+    the range of float32, and 10 bits after the binary point.
+    """
 
     def __init__(self, device: torch.device, name: str) -> None:
         if name == "fp16" and device.type == "cpu":
@@ -46,6 +55,8 @@ class Precision:
         if name == "bf16" and device.type == "cuda":
             if not torch.cuda.is_bf16_supported(including_emulation=False):
                 fail(USAGE, "--amp bf16: this GPU has no bf16; try --amp fp16 or --amp none")
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("high")  # TF32 where tensor cores have it
         self.device = device
         self.dtype = DTYPES[name]
 
@@ -54,6 +65,13 @@ class Precision:
         enabled = self.dtype != torch.float32
         dtype = self.dtype if enabled else None
         return torch.autocast(self.device.type, dtype=dtype, enabled=enabled)
+
+    def prepare(self, net: nn.Module) -> None:
+        """Let the convolutions that PyTorch trains wrongly in bf16 on a CPU compute in float32."""
+        if self.device.type == "cpu" and self.dtype == torch.bfloat16:
+            for layer in net.modules():
+                if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+                    layer.register_forward_hook(redo_in_float32)
 
     def odd_layers(self, net: nn.Module) -> list[str]:
         """Return weights that tensor cores can't use well: a size is no multiple of 8."""
@@ -65,6 +83,24 @@ class Precision:
     def scaler(self) -> amp.GradScaler:
         """Return a scaler that works for fp16 and passes everything through otherwise."""
         return amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+
+
+def redo_in_float32(
+    layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: tuple[Tensor], outputs: Tensor
+) -> Tensor | None:
+    """Compute a layer again, in float32, where bf16 would leave parts of its gradient unwritten.
+
+    oneDNN, which PyTorch uses on CPUs, does not write the gradient of those weights that meet
+    nothing but padding: where the stride is longer than the map is wide, or a volume is flat.
+    """
+    kernel = layer.kernel_size
+    size = inputs[0].shape[-len(kernel) :]
+    narrow = kernel[-1] > 1 and layer.stride[-1] > size[-1]
+    flat = len(kernel) == 3 and kernel[0] > 1 and size[0] == 1
+    if not (narrow or flat):
+        return None
+    with torch.autocast("cpu", enabled=False):
+        return layer.forward(inputs[0].float()).to(outputs.dtype)
 
 
 def mix(*numbers: int) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .debug import is_finite
 from .errors import DIVERGED, MISMATCH, fail
 from .processes import is_main_process
+from .runtime import is_finite
 from .storage import load_checkpoint
 
 RUNS = Path("runs")
