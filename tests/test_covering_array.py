@@ -60,7 +60,7 @@ ALWAYS = {
 MODULES = {"__init__.py", "check_resume.py", "data.py", "doctor.py"}
 ENGINE = set(
     """
-    __init__ checkpoint errors evaluate formats graph guard
+    __init__ checkpoint errors evaluate graph guard
     inspection launch layout loader memory metrics noise optimize options order outlet picture
     prefetch processes profile progress run runtime samples storage weights workers writer
     """.split()

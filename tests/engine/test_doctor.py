@@ -31,21 +31,35 @@ def test_a_device_that_is_missing_is_a_problem_with_a_way_out(monkeypatch, capsy
 
 
 def test_a_logger_that_is_not_installed_is_a_problem_with_its_command(monkeypatch, tmp_path):
-    (tmp_path / "engine" / "loggers").mkdir(parents=True)
-    (tmp_path / "engine" / "loggers" / "not_installed.py").write_text("")
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "mlflow.py").write_text("")
     monkeypatch.setattr(doctor, "__file__", str(tmp_path / "doctor.py"))
-    [(level, text)] = doctor.loggers()
-    assert level == doctor.PROBLEM
-    assert "uv add not_installed" in text
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    findings = dict(reversed(finding) for finding in doctor.find("cpu", False))
+    assert findings["logger mlflow is missing: uv add mlflow, or pip install it"] == "problem"
+    assert not any("wandb" in text for text in findings)
 
 
-@pytest.mark.parametrize(
-    ("capability", "runs"),
-    [((7, 5), False), ((8, 6), True), ((9, 0), True), ((10, 0), False), ((12, 1), True)],
-)
-def test_a_device_needs_code_of_its_generation_or_ptx(monkeypatch, capability, runs):
-    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_80", "sm_90a", "compute_120"])
-    assert doctor.has_code_for(*capability) == runs
+def test_a_device_that_computes_nothing_is_a_problem_in_one_line(monkeypatch):
+    def fail(*arguments, **settings):
+        raise RuntimeError("no kernel image\nis available")
+
+    monkeypatch.setattr(torch, "ones", fail)
+    [(level, text)] = doctor.examine("cpu", False)
+    assert level == "problem" and text.startswith("device cpu:0: no kernel image is available; ")
+
+
+def test_little_space_is_a_warning_with_a_way_out():
+    assert doctor.space(".", 0, "disk", "clear some")[0] == "ok"
+    level, text = doctor.space(".", 10**9, "disk", "clear some")
+    assert level == "warning" and text.endswith("GB of disk free; clear some")
+
+
+def test_what_compile_needs_is_looked_for(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    assert "a C++ compiler" in doctor.compiler("cpu", False)[1]
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    assert "triton" in doctor.compiler("cuda", False)[1]
 
 
 def test_a_broken_pytorch_is_one_line():

@@ -1,11 +1,11 @@
 from pathlib import Path
 from typing import Any
 
+import export
 import pytest
 import torch
-from project.engine import formats
+from export import FORMATS, write_as
 from project.engine.errors import MISMATCH, OUTPUT, USAGE
-from project.engine.formats import FORMATS, write_as
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -25,7 +25,12 @@ class Pair(nn.Module):
 CHECKPOINT: dict[str, Any] = {"model": {"width": 4}, "data": {"classes": ["a", "b"]}}
 
 
-def example(batch: int) -> tuple[Any, Any]:
+@pytest.fixture(autouse=True)
+def _pairs(monkeypatch):
+    monkeypatch.setattr(export, "example", example)
+
+
+def example(checkpoint: dict[str, Any], batch: int) -> tuple[Any, Any]:
     torch.manual_seed(batch)
     inputs = (torch.randn(batch, 3), torch.randn(batch, 2))
     size = Dim("batch")
@@ -41,7 +46,7 @@ def write(name: str, output: Path) -> float:
     for module in {"onnx": ("onnx", "onnxscript", "onnxruntime")}.get(name, (name,)):
         if name in ("onnx", "safetensors"):
             pytest.importorskip(module)
-    return write_as(name, make_net(), CHECKPOINT, example, output)
+    return write_as(name, make_net(), CHECKPOINT, output)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -53,13 +58,13 @@ def test_several_inputs_and_outputs_come_through_at_any_batch_size(tmp_path, nam
 
 def test_inputs_and_outputs_have_names():
     pair = torch.zeros(1), torch.zeros(1)
-    assert formats.numbered("inputs", pair[0]) == ["inputs"]
-    assert formats.numbered("inputs", pair) == ["inputs_0", "inputs_1"]
+    assert export.numbered("inputs", pair[0]) == ["inputs"]
+    assert export.numbered("inputs", pair) == ["inputs_0", "inputs_1"]
 
 
 @pytest.mark.parametrize("factor", [0.5, torch.nan])
 def test_a_file_that_computes_otherwise_gets_no_name(tmp_path, monkeypatch, capsys, factor):
-    def wrong(net, checkpoint, example, path):
+    def wrong(net, checkpoint, path):
         path.write_text("")
         return lambda inputs: tuple(factor * output for output in net(inputs))
 
@@ -71,7 +76,7 @@ def test_a_file_that_computes_otherwise_gets_no_name(tmp_path, monkeypatch, caps
 
 
 def test_what_is_missing_is_one_line(tmp_path, monkeypatch, capsys):
-    def absent(net, checkpoint, example, path):
+    def absent(net, checkpoint, path):
         raise ModuleNotFoundError("No module named 'onnxruntime'")
 
     monkeypatch.setitem(FORMATS, "onnx", (absent, ""))
@@ -80,6 +85,21 @@ def test_what_is_missing_is_one_line(tmp_path, monkeypatch, capsys):
         (tmp_path / "nowhere" / "model.pt2", "pt2", OUTPUT),
     ):
         with pytest.raises(SystemExit) as stopped:
-            write_as(name, make_net(), CHECKPOINT, example, output)
+            write_as(name, make_net(), CHECKPOINT, output)
         assert stopped.value.code == code
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_where_pytorch_refuses_torchscript_one_line_says_what_to_take(
+    tmp_path, monkeypatch, capsys
+):
+    def refuse(*arguments):
+        raise RuntimeError("not supported in Python 3.14+\nand more")
+
+    for broken in (refuse, None):
+        monkeypatch.setattr(torch.jit, "trace", broken)
+        with pytest.raises(SystemExit) as stopped:
+            write("torchscript", tmp_path / "model.torchscript")
+        line = capsys.readouterr().err
+        assert stopped.value.code == USAGE and line.count("\n") == 1
+        assert "--format pt2" in line and not list(tmp_path.iterdir())
