@@ -178,6 +178,7 @@ def computed(answers: Mapping[str, Any], before: str, keep: list[str]) -> dict[s
         "development": features.development(answers),
         "extras": features.extras(answers),
         "torch_sources": features.torch_sources(answers),
+        "logger_classes": features.logger_classes(answers),
         "distribution": answers["package"].strip("_").replace("_", "-"),
         "author": names.author(user_name, answers["user_email"]),
         "copyright_holder": user_name or f"the authors of {names.one_line(project_name)}",

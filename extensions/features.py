@@ -304,11 +304,20 @@ BLOCKS = {
 
 KEPT: tuple[str, ...] = ()
 
+
+class Logger(NamedTuple):
+    """A class in the engine's file of the logger's name, and the package that it stands on."""
+
+    title: str
+    class_name: str
+    requirement: str
+
+
+# besides metrics.csv, which is always there
 LOGGERS = {
-    "tensorboard": ("tensorboard>=2.20",),
-    "wandb": ("wandb>=0.22",),
-    "mlflow": ("mlflow>=3.13",),
-    "csv": (),
+    "tensorboard": Logger("TensorBoard", "TensorBoard", "tensorboard>=2.20"),
+    "wandb": Logger("Weights & Biases", "WandB", "wandb>=0.22"),
+    "mlflow": Logger("MLflow", "MLflow", "mlflow>=3.13"),
 }
 
 
@@ -384,10 +393,8 @@ def left_out(answers: Mapping[str, Any], keep: Iterable[str] = ()) -> list[str]:
     if not answers["github_actions"] and answers["updates"] != "github":
         paths.append("/.github")
     paths += [f"/{package}/engine/{name}.py" for name in kept(answers) if name not in keep]
-    for name in LOGGERS.keys() - {"csv", *answers["logger"]}:
-        paths.append(f"/{package}/engine/loggers/{name}.py")
-    if not {*answers["logger"]} - {"csv"}:
-        paths.append(f"/{package}/engine/loggers")
+    for name in LOGGERS.keys() - {*answers["logger"]}:
+        paths.append(f"/{package}/engine/{name}.py")
     if not any(BLOCKS[name].path.startswith("readers/") for name in blocks):
         paths.append(f"/{package}/readers")
     for name in BLOCKS.keys() - blocks:
@@ -433,11 +440,16 @@ def owned(answers: Mapping[str, Any], before: str = "") -> list[str]:
     ]
 
 
+def logger_classes(answers: Mapping[str, Any]) -> list[str]:
+    """What train.py opens."""
+    return sorted(LOGGERS[name].class_name for name in answers["logger"] if name in LOGGERS)
+
+
 def dependencies(answers: Mapping[str, Any]) -> list[str]:
     """What a project needs to run."""
     found = ["filelock>=4", "numpy>=2.1", "torch>=2.11", "torchinfo>=1.8", "tqdm>=4.67"]
     found += TASKS[answers["task"]].dependencies
-    found += [requirement for name in answers["logger"] for requirement in LOGGERS[name]]
+    found += [LOGGERS[name].requirement for name in answers["logger"] if name in LOGGERS]
     if answers["torch_source"] == "rocm":
         found.append(f"triton-rocm; {LINUX}")
     return sorted(found)
@@ -481,6 +493,7 @@ class Features(Extension):
             "tasks": TASKS,
             "task_choices": TASK_CHOICES,
             "catalogue": BLOCKS,
+            "loggers": LOGGERS,
             "torch_builds": TORCH_BUILDS,
         }
         environment.globals.update(values)

@@ -15,6 +15,8 @@ from typing import Any
 from jinja2 import Environment
 from jinja2.ext import Extension
 
+from .features import LOGGERS
+
 # import lines with such a name still fit in 100 columns
 LONGEST = 24
 PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
@@ -72,7 +74,11 @@ def bound_names() -> set[str]:
     return {name for rows in found for row in rows for name in re.findall(r"\w+", " ".join(row))}
 
 
-TAKEN_CLASSES = {*dir(builtins), *bound_names()}
+TAKEN_CLASSES = {
+    *dir(builtins),
+    *bound_names(),
+    *(logger.class_name for logger in LOGGERS.values()),
+}
 
 
 def module_name(text: str, otherwise: str, taken: Set[str], ending: str) -> str:

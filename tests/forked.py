@@ -395,7 +395,7 @@ def follow(path: Path) -> None:
         return lambda: now.__setitem__(0, PHASES.index(phase))
 
     stepping = enter("stepping")
-    before(".engine.progress:Progress.__call__", stepping)
+    before(".engine.writer:Progress.__call__", stepping)
     before(".engine.evaluate:evaluate", enter("evaluating"), stepping)
     before(".engine.launch:Status.saved", enter("saving"), enter("rotating"))
     before(".engine.checkpoint:Checkpoints.save", enter("saving"), stepping)

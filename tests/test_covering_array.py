@@ -61,8 +61,8 @@ MODULES = {"__init__.py", "check_resume.py", "data.py", "doctor.py"}
 ENGINE = set(
     """
     __init__ checkpoint errors evaluate graph guard
-    inspection launch layout loader memory metrics noise optimize options order outlet picture
-    prefetch processes profile progress run runtime samples storage weights workers writer
+    inspection launch layout loader memory noise optimize options order picture
+    prefetch processes profile run runtime samples storage weights workers writer
     """.split()
 )
 
@@ -140,8 +140,7 @@ def expected_files(answers: dict[str, Any]) -> set[str]:
     below |= {f"{block}.py" for block in blocks}
     folders = {"layers", "losses", "ops", *(block.split("/")[0] for block in blocks)}
     below |= {f"{folder}/__init__.py" for folder in folders}
-    below |= {f"engine/loggers/{name}.py" for name in loggers}
-    below |= {"engine/loggers/__init__.py"} if loggers else set()
+    below |= {f"engine/{name}.py" for name in loggers}
 
     files = ALWAYS | {f"{package}/{name}" for name in below}
     files |= {f"tests/test_{block.split('/')[1]}.py" for block in blocks}

@@ -37,7 +37,7 @@ def choices(question: str) -> set[str]:
 
 def test_questions_offer_what_the_table_knows() -> None:
     assert choices("task") == set(TASKS)
-    assert choices("logger") == set(LOGGERS)
+    assert choices("logger") == {"csv", *LOGGERS}
     assert choices("torch_source") == {"pypi", *TORCH_BUILDS}
     assert choices("updates") == {"none", *UPDATES}
     assert set(OPTIONS) <= set(questions())

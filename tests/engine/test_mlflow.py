@@ -1,11 +1,13 @@
 import socket
 import time
+from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 import torch
+from project.engine import mlflow as module
 from project.engine.errors import OUTPUT
-from project.engine.loggers import mlflow as module
-from project.engine.loggers.mlflow import MLflow
+from project.engine.mlflow import MLflow
 from project.engine.writer import Writer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own use of what others deprecate
@@ -68,44 +70,92 @@ def test_a_resumed_run_goes_on_without_its_server_and_loses_no_row(tmp_path, mon
     assert written - opened < 5
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 1001
     first, last = capsys.readouterr().err.splitlines()
-    assert first.endswith("values wait in memory")
-    assert last.startswith("MLflow: 1,000 values missing")
-    assert last.endswith("metrics.csv has all values")
+    assert first.startswith("MLflow: ") and first.endswith("left out from here on")
+    assert last == "only metrics.csv has the values that are missing in MLflow from step 2 on"
 
 
-def test_numbers_of_an_outage_arrive_once_each(tmp_path, monkeypatch):
+def test_numbers_that_wait_when_the_server_goes_are_said_to_be_missing(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(module, "SECONDS", -1)  # sends at each call
     loggers = []
 
-    def remembered(*arguments) -> MLflow:
-        loggers.append(MLflow(*arguments))
-        return loggers[0]
+    class Remembered(MLflow):
+        def __init__(self, *arguments) -> None:
+            super().__init__(*arguments)
+            loggers.append(self)
 
-    writer = Writer(tmp_path, {}, remembered)
-    send, run = loggers[0]._client.log_batch, loggers[0]._run
-    for step in range(9):
-        if step == 3:
+    writer = Writer(tmp_path, {}, Remembered)
+    for step in range(12):
+        if step == 7:
             monkeypatch.setattr(loggers[0]._client, "log_batch", refuse)
-        if step == 6:
-            monkeypatch.setattr(loggers[0]._client, "log_batch", send)
+        # what was written before each step of these but the last has been sent
+        monkeypatch.setattr(module, "SECONDS", -1 if step in (4, 9) else 1000)
         writer.add_scalars({"loss (%)": step}, step)
     writer.close()
-    points = loggers[0]._client.get_metric_history(run, "loss ___")
-    assert sorted(point.step for point in points) == list(range(9))
+    monkeypatch.undo()
+    points = loggers[0]._client.get_metric_history(loggers[0]._run, "loss ___")
+    assert sorted(point.step for point in points) == [0, 1, 2, 3, 4]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "Remembered: no route to host; left out from here on",
+        "only metrics.csv has the values that are missing in Remembered from step 5 on",
+    ]
 
 
 def refuse(*arguments, **more) -> None:
     raise ConnectionError("no route to host")
 
 
-def test_a_run_that_was_deleted_is_followed_by_a_new_one(tmp_path, monkeypatch, capsys):
+def test_a_run_that_was_deleted_is_said_and_left_out(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     first = MLflow(tmp_path, {"lr": 0.1}, 0)
     first._client.delete_run(first._run)
-    second = MLflow(tmp_path, {"lr": 0.1}, 3)
+    writer = Writer(tmp_path, {"lr": 0.1}, MLflow, resume_step=3)
+    writer.add_scalars({"loss": 1.0}, 4)
+    writer.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all("MLflow" in line for line in lines)
+
+
+def test_a_run_from_the_start_is_a_new_one_in_mlflow_too(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    first = MLflow(tmp_path, {"lr": 0.1}, 0)
+    second = MLflow(tmp_path, {"lr": 0.2}, 0)
     assert second._run != first._run
-    assert "no longer there" in capsys.readouterr().err
-    (tmp_path / "mlflow" / "run_id").write_text("0" * 32)
-    third = MLflow(tmp_path, {"lr": 0.1}, 3)
-    assert third._client.get_run(third._run).data.params == {"lr": "0.1"}
+    assert second._client.get_run(second._run).data.params == {"lr": "0.2"}
+
+
+@pytest.mark.parametrize("resume_step", [0, 3])
+def test_the_password_of_the_server_reaches_no_line(
+    tmp_path, monkeypatch, capfd, caplog, resume_step
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", unreachable().replace("//", "//ada:secret@"))
+    with suppress(SystemExit):
+        writer = Writer(tmp_path, {}, MLflow, resume_step=resume_step)
+        writer.add_scalars({"loss": 1.0}, 4)
+        writer.close()
+    output = capfd.readouterr()
+    assert "http://***@127.0.0.1" in output.err
+    assert "secret" not in output.out + output.err + caplog.text
+
+
+def test_a_server_s_address_is_not_printed_at_the_end(monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:secret@127.0.0.1")
+    from mlflow.tracking._tracking_service.client import TrackingServiceClient
+
+    monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", raising=False)
+    with suppress(ConnectionError):
+        MLflow(tmp_path, {}, 0)
+    client = TrackingServiceClient("http://ada:secret@127.0.0.1")
+    monkeypatch.setattr(client.store, "get_run", Run)
+    client._log_url("run")
+    assert "secret" not in capfd.readouterr().out
+
+
+class Run:
+    """As much of MLflow's own as it looks at before it prints where a run can be seen."""
+
+    def __init__(self, run_id: str) -> None:
+        self.info = SimpleNamespace(experiment_id="0", run_name="run")
+        self.data = SimpleNamespace(tags={})

@@ -1,12 +1,17 @@
+import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from project.engine import writer as module
-from project.engine.errors import OUTPUT, USAGE, fail
-from project.engine.writer import Writer
+from project.engine.errors import BUG, OUTPUT, USAGE, Ending, fail
+from project.engine.writer import HEADER, Writer, append, explain, keep_rows
 
 
 class Recorder:
@@ -31,6 +36,17 @@ class Recorder:
         self.calls.append(("close",))
 
 
+class Failing(Recorder):
+    """A logger that takes no number from a step on."""
+
+    from_step: ClassVar[float] = 0
+
+    def add_scalars(self, values, step):
+        if step >= self.from_step:
+            raise ConnectionError("no route to host")
+        super().add_scalars(values, step)
+
+
 @pytest.fixture(autouse=True)
 def made():
     """Return the Recorders of this test, in order."""
@@ -38,11 +54,26 @@ def made():
     return Recorder.made
 
 
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file grows beyond `size` bytes, which looks like a disk with that much room."""
+    resource = pytest.importorskip("resource")  # not on Windows
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def write_steps(folder, steps: Iterable[int], resume_step: int = 0) -> None:
     writer = Writer(folder, {}, resume_step=resume_step)
     for step in steps:
         writer.add_scalars({"train/loss": 1 / (step + 1), "train/lr": 0.1}, step)
     writer.close()
+
+
+# metrics.csv
 
 
 def test_a_row_is_on_disk_as_soon_as_it_is_written(tmp_path):
@@ -67,51 +98,213 @@ def test_a_run_from_the_start_begins_the_file_anew(tmp_path):
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
 
 
-def test_all_loggers_are_told_everything(tmp_path, made):
-    writer = Writer(tmp_path, {}, Recorder, Recorder)
+def test_rows_wait_for_a_full_disk_and_the_file_is_whole_in_the_end(tmp_path, capsys):
+    write_steps(tmp_path / "whole", range(9))
+    writer = Writer(tmp_path, {})
+    for step in range(9):
+        with full_disk((tmp_path / "metrics.csv").stat().st_size + (9 if 3 <= step < 6 else 1000)):
+            writer.add_scalars({"train/loss": 1 / (step + 1), "train/lr": 0.1}, step)
+    writer.close()
+    paths = (path / "metrics.csv" for path in (tmp_path, tmp_path / "whole"))
+    assert len({path.read_text() for path in paths}) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("metrics.csv: File too large")
+
+
+def test_a_run_on_a_disk_that_stays_full_ends_with_the_number_of_values_that_are_missing(
+    tmp_path, capsys
+):
+    writer = Writer(tmp_path, {}, Recorder)
+    with full_disk(len(HEADER) + 9):
+        for step in range(1000):
+            writer.add_scalars({"loss": 1.0, "rate": 0.1}, step)
+        writer.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[1] == "metrics.csv: File too large; 2,000 values are missing"
+    assert (tmp_path / "metrics.csv").read_text() == HEADER
+
+
+def test_a_run_after_a_full_disk_resumes_to_the_file_of_an_uninterrupted_one(tmp_path):
+    write_steps(tmp_path / "whole", range(10))
+    writer = Writer(tmp_path, {})
+    for step in range(8):
+        with full_disk(150):  # room for about five rows
+            writer.add_scalars({"train/loss": 1 / (step + 1), "train/lr": 0.1}, step)
+    last = max(int(row.split(",")[0]) for row in whole_rows(tmp_path))
+    assert 1 <= last < 7
+    write_steps(tmp_path, range(last + 1, 10), resume_step=last)
+    writer._rows = ""
+    writer.close()
+    paths = (path / "metrics.csv" for path in (tmp_path, tmp_path / "whole"))
+    assert len({path.read_text() for path in paths}) == 1
+
+
+def whole_rows(folder: Path) -> list[str]:
+    return (folder / "metrics.csv").read_text().splitlines()[1:]
+
+
+def test_a_row_that_does_not_fit_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "metrics.csv"
+    append(path, b"1,loss,1.0\n")
+    before = path.read_bytes()
+    with full_disk(len(before) + 5), pytest.raises(OSError, match="too large"):
+        append(path, b"2,loss,0.5\n")
+    assert path.read_bytes() == before
+    append(path, b"2,loss,0.5\n")
+    assert path.read_bytes() == before + b"2,loss,0.5\n"
+
+
+def test_the_header_alone_is_not_left_behind_either(tmp_path):
+    path = tmp_path / "metrics.csv"
+    with full_disk(len(HEADER) + 2), pytest.raises(OSError, match="too large"):
+        append(path, b"1,loss,1.0\n")
+    assert path.read_bytes() == b""
+    append(path, b"1,loss,1.0\n")
+    assert path.read_text() == HEADER + "1,loss,1.0\n"
+
+
+def test_a_deleted_folder_is_made_again_with_the_header(tmp_path):
+    writer = Writer(tmp_path / "run", {})
+    writer.add_scalars({"loss": 1.0}, 1)
+    shutil.rmtree(tmp_path / "run")
+    writer.add_scalars({"loss": 0.5}, 2)
+    assert (tmp_path / "run" / "metrics.csv").read_text() == HEADER + "2,loss,0.5\n"
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "damage", ["3", "3,loss", "3,loss,0.", "3,loss,\n", "\0\0\0\n", "\ufffd,loss,1.0\n", "\n"]
+)
+def test_a_damaged_row_is_dropped_on_resume(tmp_path: Path, damage: str):
+    path, whole = tmp_path / "metrics.csv", HEADER + '1,"a, b",nan\n2,loss,-inf\n3,loss,1.5e-07\n'
+    path.write_text(whole + damage)
+    keep_rows(path, 3)
+    assert path.read_text() == whole
+
+
+def test_bytes_that_are_no_text_are_dropped_on_resume(tmp_path):
+    path, whole = tmp_path / "metrics.csv", HEADER.encode() + b"1,loss,1.0\n"
+    path.write_bytes(whole + b"2,\xff\xfe")
+    keep_rows(path, 3)
+    assert path.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        Writer(tmp_path / "file" / "run", {})
+    assert stopped.value.code == OUTPUT
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# values
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(2, 2.0, Decimal(2), np.float64(2), np.float32(2), np.int64(2), np.array(2.0)),
+        *(torch.tensor(2.0), torch.tensor(2), torch.tensor([2.0], dtype=torch.bfloat16)),
+    ],
+)
+def test_a_number_of_any_library_is_written_as_a_plain_one(tmp_path, made, value):
+    writer = Writer(tmp_path, {}, Recorder)
+    writer.add_scalars({"test/score": value}, 1)
+    writer.close()
+    assert whole_rows(tmp_path) == ["1,test/score,2.0"]
+    assert made[0].calls[0] == ("scalars", {"test/score": 2.0}, 1)
+    assert type(made[0].calls[0][1]["test/score"]) is float
+
+
+def test_numbers_that_are_not_finite_are_written(tmp_path):
+    writer = Writer(tmp_path, {})
+    writer.add_scalars({"a": math.nan, "b": np.float32("inf"), "c": torch.tensor(-math.inf)}, 1)
+    writer.close()
+    assert whole_rows(tmp_path) == ["1,a,nan", "1,b,inf", "1,c,-inf"]
+
+
+@pytest.mark.parametrize(
+    "value", [None, "2.0", b"2", [2.0], {}, torch.zeros(2), np.zeros(2), 2j, torch.tensor(2j)]
+)
+def test_a_score_that_is_no_number_ends_the_run_in_one_line_that_names_it(
+    tmp_path, capsys, monkeypatch, value
+):
+    for main_process in (True, False):  # all processes end, not the main one alone
+        monkeypatch.setattr(module, "is_main_process", lambda main=main_process: main)
+        writer = Writer(tmp_path, {})
+        with pytest.raises(SystemExit) as stopped:
+            writer.add_scalars({"loss": 1.0, "test/per_class": value}, 1)
+        assert stopped.value.code == BUG
+        [line] = capsys.readouterr().err.splitlines()
+        assert "test/per_class" in line and type(value).__name__ in line
+        writer.close()
+    assert whole_rows(tmp_path) == []
+
+
+# loggers
+
+
+def test_all_loggers_are_told_everything(tmp_path, made, capsys):
+    class Another(Recorder):
+        pass
+
+    writer = Writer(tmp_path, {}, Recorder, Another)
     writer.add_scalars({"loss": 1.0}, 1)
     writer.add_image("digit", torch.zeros(3, 8, 8, dtype=torch.uint8), 2)
     writer.add_text("sample", "text", 3)
     writer.close()
     expected = [("scalars", {"loss": 1.0}, 1), ("image", "digit", 2), ("text", "sample", 3)]
-    assert len(made) == 2
-    for recorder in made:
-        assert recorder.calls == [*expected, ("close",)]
+    assert [recorder.calls for recorder in made] == [[*expected, ("close",)]] * 2
+    assert capsys.readouterr().err == ""
 
 
-def test_a_logger_that_fails_loses_nothing_of_the_others(tmp_path, made, capsys):
-    class Broken(Recorder):
-        def add_scalars(self, values, step):
-            raise ConnectionError("no route to host")
-
-    writer = Writer(tmp_path, {}, Broken, Recorder)
-    for step in (1, 2):
-        writer.add_scalars({"loss": 1.0, "rate": 0.1}, step)
+def test_a_logger_that_fails_is_named_once_and_left_out_and_the_end_says_what_it_lacks(
+    tmp_path, made, capsys, monkeypatch
+):
+    monkeypatch.setattr(Failing, "from_step", 3)
+    writer = Writer(tmp_path, {}, Failing, Recorder)
+    for step in range(1, 6):
+        writer.add_scalars({"loss": 1.0}, step)
+    assert capsys.readouterr().err == "Failing: no route to host; left out from here on\n"
     writer.close()
-    assert [len(recorder.calls) for recorder in made] == [0, 3]
-    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 5
-    assert capsys.readouterr().err.splitlines() == [
-        "Broken: no route to host; values wait in memory",
-        "Broken: 4 values missing, no route to host; metrics.csv has all values",
-    ]
+    assert capsys.readouterr().err == (
+        "only metrics.csv has the values that are missing in Failing from step 3 on\n"
+    )
+    failing, other = made
+    assert [call[-1] for call in failing.calls] == [1, 2]  # and it is not closed
+    assert [call[-1] for call in other.calls] == [1, 2, 3, 4, 5, "close"]
+    assert len(whole_rows(tmp_path)) == 5
 
 
-def test_an_image_that_waits_is_the_one_that_was_given(tmp_path, made):
-    images = []
+@pytest.mark.parametrize("error", [TypeError("no picture"), RuntimeError(), KeyError("x"), OSError])
+def test_whatever_a_logger_raises_ends_no_run(tmp_path, capsys, monkeypatch, error):
+    def refuse(self, name, image, step):
+        raise error
 
-    class Late(Recorder):
-        def add_image(self, name, image, step):
-            if not self.calls:
-                raise ConnectionError("down")
-            images.append(image)
-
-    writer = Writer(tmp_path, {}, Late)
-    image = torch.zeros(3, 2, 2, dtype=torch.uint8)
-    writer.add_image("digit", image, 1)
-    image.fill_(255)
-    made[0].calls.append("up")
+    monkeypatch.setattr(Recorder, "add_image", refuse)
+    writer = Writer(tmp_path, {}, Recorder)
+    writer.add_image("digit", torch.zeros(3, 8, 8, dtype=torch.uint8), 2)
     writer.close()
-    assert images[0].sum() == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all("Recorder" in line for line in lines)
+
+
+def test_what_a_logger_had_not_sent_yet_is_missing_too(tmp_path, capsys, monkeypatch):
+    class Batched(Recorder):
+        waiting: ClassVar[list] = [torch.Size([1])]
+
+        def close(self):
+            raise ConnectionError("down")
+
+    class Value:
+        step = 4
+
+    monkeypatch.setattr(Batched, "waiting", [Value()])
+    writer = Writer(tmp_path, {}, Batched)
+    writer.add_scalars({"loss": 1.0}, 9)
+    writer.close()
+    assert capsys.readouterr().err.splitlines()[-1].endswith("Batched from step 4 on")
 
 
 def unreachable(folder, config, resume_step):
@@ -125,18 +318,15 @@ def test_a_new_run_ends_in_one_line_where_a_logger_cannot_be_opened(tmp_path, ca
     assert capsys.readouterr().err == "unreachable: no route to host\n"
 
 
-def test_a_resumed_run_goes_on_where_a_logger_cannot_be_opened_yet(tmp_path, made):
-    down = [True]
-
-    def late(folder, config, resume_step):
-        return unreachable(folder, config, resume_step) if down else Recorder(folder, {}, 0)
-
-    writer = Writer(tmp_path, {}, late, resume_step=3)
+def test_a_resumed_run_goes_on_where_a_logger_cannot_be_opened(tmp_path, made, capsys):
+    writer = Writer(tmp_path, {}, unreachable, Recorder, resume_step=3)
     writer.add_scalars({"loss": 1.0}, 4)
-    down.clear()
-    writer.add_scalars({"loss": 1.0}, 5)
     writer.close()
-    assert [call[-1] for call in made[0].calls] == [4, 5, "close"]
+    assert [call[-1] for call in made[0].calls] == [4, "close"]
+    assert capsys.readouterr().err.splitlines() == [
+        "unreachable: no route to host; left out from here on",
+        "only metrics.csv has the values that are missing in unreachable from step 4 on",
+    ]
 
 
 @pytest.mark.parametrize("resume_step", [0, 3])
@@ -149,40 +339,6 @@ def test_a_logger_that_is_not_installed_ends_the_run(tmp_path, resume_step):
     assert stopped.value.code == USAGE
 
 
-def test_a_table_that_cannot_be_written_waits_and_is_whole_in_the_end(tmp_path, capsys):
-    folder, away = tmp_path / "run", tmp_path / "away"
-    writer = Writer(folder, {})
-    for step in range(9):
-        if step == 3:
-            folder.rename(away)
-            folder.write_text("in the way")
-        if step == 6:
-            folder.unlink()
-            away.rename(folder)
-        writer.add_scalars({"loss": step, "rate": 0.1}, step)
-    writer.close()
-    reference = Writer(tmp_path / "whole", {})
-    for step in range(9):
-        reference.add_scalars({"loss": step, "rate": 0.1}, step)
-    reference.close()
-    paths = (path / "metrics.csv" for path in (folder, tmp_path / "whole"))
-    assert len({path.read_text() for path in paths}) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("metrics.csv: ")
-    assert lines[1:] == ["metrics.csv: back, 8 values written"]
-
-
-def test_rows_that_never_reach_the_disk_are_counted_in_the_end(tmp_path, capsys):
-    folder = tmp_path / "run"
-    writer = Writer(folder, {}, Recorder)
-    shutil.rmtree(folder)
-    folder.write_text("in the way")
-    writer.add_scalars({"loss": 1.0, "rate": 0.1}, 1)
-    writer.close()
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.partition(",")[0] for line in lines[1:]] == ["metrics.csv: 2 values missing"]
-
-
 def test_only_the_main_process_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "is_main_process", lambda: False)
     writer = Writer(tmp_path / "run", {}, Recorder)
@@ -192,9 +348,29 @@ def test_only_the_main_process_writes(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
-    (tmp_path / "file").write_text("")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("http://ada:secret@host:5000", "postgresql+psycopg2://ada:secret@host/runs"),
+        *("https://secret@host", "http://ada:se/cret@host", "http://ada:s@ecret@host"),
+    ],
+)
+def test_the_password_of_a_uri_reaches_no_message(tmp_path, capsys, uri):
+    def unreachable(folder, config, resume_step):
+        padding = "x" * 170  # a line that is cut off must not be cut before it is looked at
+        raise ConnectionError(f"{uri} cannot be used: {padding} API request to {uri}/api failed")
+
     with pytest.raises(SystemExit) as stopped:
-        Writer(tmp_path / "file" / "run", {})
-    assert stopped.value.code == OUTPUT
-    assert capsys.readouterr().err.count("\n") == 1
+        Writer(tmp_path, {}, unreachable)
+    Writer(tmp_path, {}, unreachable, resume_step=2).close()
+    assert isinstance(stopped.value, Ending)
+    text = capsys.readouterr().err + stopped.value.reason  # which run_status.json has
+    for secret in ("secret", "cret", "ada"):
+        assert secret not in text
+    assert "://***@host" in text
+
+
+def test_a_reason_is_never_empty():
+    assert explain(RuntimeError()) == "RuntimeError"
+    assert explain(OSError()) == "OSError"
+    assert explain(FileNotFoundError(2, "No such file", "x")) == "No such file"

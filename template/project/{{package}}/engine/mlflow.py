@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import USAGE, fail, warn
-from ..storage import write_text
+from .errors import USAGE, fail
+from .storage import write_text
 
 SECONDS = 5  # numbers wait this long for company: a call costs 4 ms, however many it writes
 BATCH = 1000  # the most numbers that a server takes at once
@@ -25,9 +25,11 @@ class MLflow:
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], resume_step: int) -> None:
-        # an unreachable server would otherwise hold every call for minutes
+        # a server that is gone would otherwise hold a call for minutes
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+        # the address may hold a password
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         try:
             from mlflow import MlflowClient, MlflowException
             from mlflow.entities import Metric, Param
@@ -37,57 +39,44 @@ class MLflow:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         # a database's errors are raised, too
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-        self._metric, self._error = Metric, MlflowException
-        self.unsent: list[Any] = []
+        self._metric = Metric
+        self.waiting: list[Any] = []  # numbers that were not sent yet
         self._sent = time.monotonic()
-        folder = folder.absolute() / "mlflow"
+        folder = folder / "mlflow"
         folder.mkdir(parents=True, exist_ok=True)
         uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.as_posix()}/mlflow.db")
+        saved = folder / "run_id"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # MLflow's own use of what others deprecate
                 self._client = MlflowClient(uri)
-                self._run = self._find_run(folder / "run_id") or self._new_run(folder)
-                if not self._client.get_run(self._run).data.params:
+                if resume_step and saved.exists():
+                    self._run = saved.read_text().strip()
+                    self._client.update_run(self._run, status="RUNNING")
+                else:
+                    self._run = self._new_run(folder)
                     params = [Param(name, str(value)) for name, value in config.items()]
                     self._client.log_batch(self._run, params=params)
+                    write_text(saved, self._run)
         except MlflowException as error:
             way_out = "without MLFLOW_TRACKING_URI it writes to the run's folder"
             raise ConnectionError(f"{uri} cannot be used; {way_out}: {error}") from error
 
-    def _find_run(self, saved: Path) -> str | None:
-        run = saved.read_text().strip() if saved.exists() else ""
-        if not run:
-            return None
-        try:
-            if self._client.get_run(run).info.lifecycle_stage == "active":
-                self._client.update_run(run, status="RUNNING")
-                return run
-        except self._error as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-        warn(f"MLflow: run {run} is no longer there; a new one goes on from here")
-        return None
-
     def _new_run(self, folder: Path) -> str:
         name = __name__.partition(".")[0]
-        experiment = self._client.get_experiment_by_name(name)
         # a server keeps images where it likes; a local store keeps them here
         place = None if "MLFLOW_TRACKING_URI" in os.environ else folder.as_uri() + "/artifacts"
-        number = (
-            experiment.experiment_id
-            if experiment
-            else self._client.create_experiment(name, artifact_location=place)
-        )
-        run = self._client.create_run(number, run_name=folder.parent.name).info.run_id
-        write_text(folder / "run_id", run)
-        return run
+        if experiment := self._client.get_experiment_by_name(name):
+            number = experiment.experiment_id
+        else:
+            number = self._client.create_experiment(name, artifact_location=place)
+        return self._client.create_run(number, run_name=folder.parent.name).info.run_id
 
     def add_scalars(self, values: dict[str, float], step: int) -> None:
+        now = int(time.time() * 1000)
+        self.waiting += [self._metric(allowed(k), value, now, step) for k, value in values.items()]
         if time.monotonic() - self._sent > SECONDS:
             self._send()
-        now = int(time.time() * 1000)
-        self.unsent += [self._metric(allowed(k), value, now, step) for k, value in values.items()]
 
     def add_image(self, name: str, image: Tensor, step: int) -> None:
         picture, key = image.permute(1, 2, 0).cpu().numpy(), allowed(name)
@@ -101,9 +90,9 @@ class MLflow:
         self._client.set_terminated(self._run)
 
     def _send(self) -> None:
-        while self.unsent:
-            self._client.log_batch(self._run, self.unsent[:BATCH])
-            del self.unsent[:BATCH]
+        while self.waiting:
+            self._client.log_batch(self._run, self.waiting[:BATCH])
+            del self.waiting[:BATCH]
         self._sent = time.monotonic()
 
 

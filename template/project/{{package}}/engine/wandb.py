@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import USAGE, fail
-from ..storage import write_text
+from .errors import USAGE, fail
+from .storage import write_text
 
 
 class WandB:
@@ -30,40 +30,25 @@ class WandB:
         except ModuleNotFoundError as error:
             fail(USAGE, f"{error}: uv add wandb, or pip install wandb")
 
-        self._wandb, self._folder, self._config = wandb, folder, config
-        try:
-            self._run = self._start()
-        except wandb.Error as error:
-            way_out = "WANDB_MODE=offline needs no account and no network"
-            raise ConnectionError(f"{way_out}: {error}") from error
-
-    def _start(self) -> Any:
-        run_id = self._folder / "wandb" / "run_id"
+        self._wandb = wandb
+        run_id = folder / "wandb" / "run_id"
         run_id.parent.mkdir(parents=True, exist_ok=True)
         if not run_id.exists():
             write_text(run_id, secrets.token_hex(4))
-        run = self._wandb.init(
-            name=self._folder.name,
-            id=run_id.read_text(),
-            resume="allow",
-            dir=self._folder,
-            config=self._config,
-            settings=self._wandb.Settings(init_timeout=10, console="off", quiet=True),
-        )
-        # W&B's own counter only goes up, so a resumed run's repeated steps would be refused
-        run.define_metric("*", step_metric="step")
-        return run
-
-    def _log(self, values: dict[str, Any]) -> None:
-        if self._run is None:
-            self._run = self._start()
         try:
-            self._run.log(values)
-        except ConnectionError:  # W&B's process is gone: the next call starts another
-            self._run = None
-            with suppress(ConnectionError):
-                self._wandb.teardown()
-            raise
+            self._run = wandb.init(
+                name=folder.name,
+                id=run_id.read_text(),
+                resume="allow",
+                dir=folder,
+                config=config,
+                settings=wandb.Settings(init_timeout=10, console="off", quiet=True),
+            )
+        except wandb.Error as error:
+            way_out = "WANDB_MODE=offline needs no account and no network"
+            raise ConnectionError(f"{way_out}: {error}") from error
+        # W&B's own counter only goes up, so a resumed run's repeated steps would be refused
+        self._run.define_metric("*", step_metric="step")
 
     def add_scalars(self, values: dict[str, float], step: int) -> None:
         self._log({**values, "step": step})
@@ -78,3 +63,11 @@ class WandB:
 
     def close(self) -> None:
         self._run.finish()
+
+    def _log(self, values: dict[str, Any]) -> None:
+        try:
+            self._run.log(values)
+        except ConnectionError:  # W&B's process is gone: Python's end must not wait for it
+            with suppress(ConnectionError):
+                self._wandb.teardown()
+            raise
