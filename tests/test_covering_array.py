@@ -60,9 +60,8 @@ ALWAYS = {
 MODULES = {"__init__.py", "check_resume.py", "data.py", "doctor.py"}
 ENGINE = set(
     """
-    __init__ checkpoint errors evaluate graph guard
-    inspection launch layout loader memory noise optimize options order picture
-    prefetch processes profile run runtime samples storage weights workers writer
+    __init__ checkpoint errors evaluate guard inspection launch loader noise optimize options
+    order prefetch processes run runtime samples storage weights workers writer
     """.split()
 )
 

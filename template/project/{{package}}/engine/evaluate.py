@@ -26,8 +26,8 @@ def evaluate(
     sums = torch.zeros(2, dtype=widest_float(device), device=device)  # loss, elements
     with torch.inference_mode():
         for inputs, targets in prefetch(loader, device):
+            outputs = predict(net, inputs, precision)
             with precision.autocast():
-                outputs = net(inputs)
                 loss = criterion(outputs, targets)
             count = criterion.count(targets)
             sums += torch.stack((loss * count, count))
@@ -68,7 +68,8 @@ def predict(net: nn.Module, inputs: Any, precision: Precision) -> Any:
     """Return the outputs for one batch that is on the device already."""
     net = bare(net)
     was_training = net.training
-    net.eval()
+    if was_training:
+        net.eval()
     with torch.inference_mode(), precision.autocast():
         outputs = net(inputs)
     if was_training:

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from .errors import BUG, OUTPUT, fail, warn
-from .memory import memory_in_use
+from .inspection import memory_in_use
 from .processes import is_main_process
 from .storage import write_text
 
