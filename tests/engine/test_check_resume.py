@@ -19,26 +19,25 @@ from rendered import SEVERAL
 PROCESS = torch.Generator()  # seeded by nobody, as what differs from one process to the next
 
 
-class Logged:
-    """The part of the state that holds the losses of the steps that were logged."""
+class Guard:
+    """The part of the state that holds the loss of the newest step that was logged."""
 
-    def __init__(self) -> None:
-        self.logged: list[float] = []
+    loss = 0.0
 
-    def has_to_end(self) -> bool:
-        return False
+    def end_if_diverged(self) -> None:
+        """Go on."""
 
-    def state_dict(self) -> dict[str, list[float]]:
-        return {"logged": self.logged}
+    def state_dict(self) -> dict[str, float]:
+        return {"loss": self.loss}
 
-    def load_state_dict(self, state: dict[str, list[float]]) -> None:
-        self.logged = state["logged"]
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.loss = state["loss"]
 
 
 def train(fault: str, command: list[str], folder: Path, *flags: str) -> None:
     """Train in a few lines, as in a process of its own."""
     seed_noise(1)
-    net, guard = nn.Linear(3, 1), Logged()
+    net, guard = nn.Linear(3, 1), Guard()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     state = {"net": net, "optimizer": optimizer, "guard": guard}
     if fault == "not in the state":
@@ -59,7 +58,7 @@ def train(fault: str, command: list[str], folder: Path, *flags: str) -> None:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        guard.logged.append(loss.item())
+        guard.loss = loss.item()
         checkpoints.save(step, {"loss": float(calls) if fault == "scores" else loss.item()})
 
 

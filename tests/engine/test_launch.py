@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import shlex
 import signal
 import subprocess
@@ -147,18 +148,85 @@ def test_no_process_is_left_behind(error):
         child.kill()
 
 
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from project.engine.errors import outlive_readers
+from project.engine.launch import launch
+
+def train():
+    outlive_readers()
+    for step in range(9):
+        print(step, flush=True)
+        print(step, flush=True, file=sys.stderr)
+    Path(sys.argv[1]).write_text("done")
+
+launch(lambda: {call})
+"""
+
+
+def start(call: str, path: Path = Path(), **how: Any) -> subprocess.Popen:
+    """Start a script that does this, such as train(), which writes the path at its end."""
+    command = [sys.executable, "-c", SCRIPT.replace("{call}", call), str(path)]
+    return subprocess.Popen(command, cwd=SEVERAL, **how)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
 @pytest.mark.parametrize("rows", [3, 100_000])
-def test_a_reader_who_has_seen_enough_is_no_error(rows):
-    program = "from project.engine.launch import launch\n"
-    program += f"launch(lambda: print(*range({rows}), sep='\\n'))"
-    command = [sys.executable, "-c", program]
-    root = SEVERAL
+def test_a_script_ends_without_a_word_when_its_reader_has_seen_enough(rows):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=root, **pipes) as process:
+    with start(f"[print(row) for row in range({rows})]", **pipes) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end otherwise there")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_training_goes_on_when_its_reader_is_gone(tmp_path, stream):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with start("train()", tmp_path / "done", **{stream: writing}) as process:
+        os.close(writing)
+        assert process.wait() == 0 and (tmp_path / "done").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("code", [0, DATA])
+def test_a_full_disk_under_the_log_ends_nothing(tmp_path, code):
+    with open("/dev/full", "w") as full:
+        how = {"stdout": full, "stderr": full}
+        with start(f"(train(), sys.exit({code}))", tmp_path / "done", **how) as process:
+            assert process.wait() == code and (tmp_path / "done").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+def test_a_terminal_that_is_gone_ends_nothing(tmp_path):
+    mine, theirs = os.openpty()
+    how = {"stdout": theirs, "stderr": theirs, "start_new_session": True}
+    with start("(time.sleep(1), train())", tmp_path / "done", **how) as process:
+        os.close(theirs)
+        os.close(mine)
+        assert process.wait() == 0 and (tmp_path / "done").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes them")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_end_nothing(tmp_path, closed):
+    line = f'exec "$0" -c "$1" "$2" {closed}'
+    program = SCRIPT.replace("{call}", "train()")
+    command = ["sh", "-c", line, sys.executable, program, str(tmp_path / "done")]
+    assert subprocess.run(command, cwd=SEVERAL, check=False).returncode == 0
+    assert (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize("letter", ["\u00e9", "\udce9"])
+def test_letters_that_the_terminal_lacks_are_shown_as_their_codes(letter):
+    surroundings = os.environ | {"PYTHONIOENCODING": "ascii"}
+    how = {"stdout": subprocess.PIPE, "env": surroundings, "text": True}
+    with start(f"print({ascii(letter)})", **how) as process:
+        output, _ = process.communicate()
+        assert (process.returncode, output.strip()) == (0, ascii(letter).strip("'"))
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -294,7 +362,7 @@ def test_a_run_whose_process_was_killed_is_told(tmp_path, begun, capsys, code, l
     assert capsys.readouterr().out.count("killed") == lines
 
 
-@pytest.mark.parametrize("text", ["", "{", "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
 def test_a_damaged_status_is_no_reason_to_end(tmp_path, text):
     (tmp_path / "run_status.json").write_text(text)
     status = Status()
@@ -351,6 +419,13 @@ def test_several_processes_are_resumed_by_as_many(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py"])
     start = "torchrun --standalone --nproc-per-node=2 train.py"
     assert resume_command(Path("here")) == f"{start} --run-dir here --resume auto"
+
+
+def test_no_password_of_an_address_is_written(tmp_path, begun):
+    begun.fields["resume"] = "python train.py --data https://me:pa55@host/a"
+    begun.end(BUG, "ConnectionError: http://me:pa55@host:5000 does not answer")
+    text = (tmp_path / "run_status.json").read_text()
+    assert "pa55" not in text and "//***@host:5000 does" in text
 
 
 def test_the_resume_command_hides_secrets(monkeypatch):

@@ -6,6 +6,7 @@ from project.engine.errors import USAGE
 from project.engine.optimize import (
     RATES,
     Average,
+    LambdaLR,
     clip_gradients,
     decay_groups,
     freeze,
@@ -199,3 +200,37 @@ def test_a_restored_average_continues_as_the_one_that_was_saved(decay):
     for average in (first, second):
         average.update(2)
     assert torch.equal(first.net.weight, second.net.weight)
+
+
+def stepped(schedule: str, total: int, steps: int) -> tuple[torch.optim.SGD, LambdaLR]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    scheduler = learning_rate(optimizer, schedule, 0.0, total)
+    for _ in range(steps):
+        optimizer.step()
+        scheduler.step()
+    return optimizer, scheduler
+
+
+@pytest.mark.parametrize("schedule", RATES)
+def test_a_run_with_more_steps_goes_on_as_its_schedule_says(capsys, schedule):
+    before, now = stepped(schedule, 10, 10), stepped(schedule, 20, 0)
+    for part, state in zip(now, before, strict=True):
+        part.load_state_dict(state.state_dict())
+    expected = stepped(schedule, 20, 10)
+    said = capsys.readouterr().out
+    assert said.count("\n") == (schedule != "constant") and ("5.0e-01" in said) == (
+        schedule == "wsd"
+    )
+    for _ in range(10):
+        assert now[0].param_groups[0]["lr"] == expected[0].param_groups[0]["lr"]
+        for optimizer, scheduler in (now, expected):
+            optimizer.step()
+            scheduler.step()
+
+
+def test_a_run_with_the_same_steps_keeps_its_learning_rate_bit_for_bit(capsys):
+    before, now = stepped("cosine", 10, 7), stepped("cosine", 10, 0)
+    for part, state in zip(now, before, strict=True):
+        part.load_state_dict(state.state_dict())
+    assert now[0].param_groups[0]["lr"] == before[0].param_groups[0]["lr"]
+    assert capsys.readouterr().out == ""

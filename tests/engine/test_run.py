@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import torch
 from project.engine import options
 from project.engine import run as module
 from project.engine.checkpoint import Checkpoints
-from project.engine.errors import MISMATCH, NOT_WRITTEN, OUTPUT
+from project.engine.errors import DATA, MISMATCH, NOT_WRITTEN, OUTPUT
 from project.engine.evaluate import Best
 from project.engine.launch import status
 from project.engine.run import Run, environment, lock, open_run
@@ -145,15 +146,77 @@ def test_what_a_killed_process_left_is_cleared():
     assert not draft.exists()
 
 
-@pytest.mark.parametrize("step", [None, 3])
-def test_a_folder_that_holds_a_run_is_left_as_it_is(capsys, step):
+def test_a_folder_that_holds_a_run_is_left_as_it_is(capsys):
     run = open_run(arguments(run_dir=Path("here")), CPU, "net")
-    if step:
-        train(run, step)
+    train(run, 3)
     before = (run.folder / "config.toml").read_text()
     code, error = refused(capsys, run_dir=Path("here"), lr=0.5)
     assert code == OUTPUT == 73 and "--run-dir here" in error and "--resume auto" in error
     assert (run.folder / "config.toml").read_text() == before
+
+
+def test_a_folder_whose_run_deleted_its_checkpoints_is_left_as_it_is(capsys):
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    train(run, 3).unlink()
+    code, error = refused(capsys, run_dir=Path("here"))
+    assert code == OUTPUT and "holds a run" in error
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_begins_again():
+    open_run(arguments(run_dir=Path("here")), CPU, "net")
+    status.end(DATA, "a.png does not decode")
+    run = open_run(arguments(run_dir=Path("here"), lr=0.5), CPU, "net")
+    assert run.checkpoint is None and run.config["lr"] == 0.5
+    assert "lr = 0.5" in (run.folder / "config.toml").read_text()
+
+
+def finished(**values) -> dict[str, bytes]:
+    """Return the files of a run that is over, in the folder here."""
+    train(open_run(arguments(run_dir=Path("here"), **values), CPU, "net"), 3)
+    status.end(0, None)
+    return contents()
+
+
+def contents() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path("here").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("resume", ["auto", "here", "here/checkpoints/step-3.pt"])
+def test_a_run_that_is_finished_says_so_and_is_left_as_it_is(capsys, resume):
+    before = finished(epochs=2)
+    with pytest.raises(SystemExit) as stopped:
+        open_run(arguments(run_dir=Path("here"), resume=resume, epochs=2), CPU, "net")
+    assert stopped.value.code == 0 and contents() == before
+    output = capsys.readouterr().out
+    assert "here: already finished at step 3" in output and output.count("\n") == 1
+
+
+def test_a_run_that_is_finished_goes_on_from_an_earlier_step():
+    train(open_run(arguments(run_dir=Path("here")), CPU, "net"), 2)
+    train(open_run(arguments(run_dir=Path("here"), resume="auto"), CPU, "net"), 3)
+    status.end(0, None)
+    run = open_run(arguments(resume="here/checkpoints/step-2.pt"), CPU, "net")
+    assert run.checkpoint is not None and run.checkpoint["step"] == 2
+
+
+def test_a_run_that_is_finished_goes_on_where_its_last_checkpoint_is_damaged():
+    train(open_run(arguments(run_dir=Path("here")), CPU, "net"), 2)
+    train(open_run(arguments(run_dir=Path("here"), resume="auto"), CPU, "net"), 3)
+    status.end(0, None)
+    Path("here/checkpoints/step-3.pt").write_bytes(b"half")
+    run = open_run(arguments(run_dir=Path("here"), resume="auto"), CPU, "net")
+    assert run.checkpoint is not None and run.checkpoint["step"] == 2
+
+
+def test_a_run_that_is_finished_goes_on_for_more_epochs_and_no_fewer(capsys):
+    options.may_rise(options.new_parser(None).add_argument)("--epochs", type=int)
+    finished(epochs=2)
+    capsys.readouterr()
+    code, error = refused(capsys, run_dir=Path("here"), resume="auto", epochs=1)
+    assert code == MISMATCH and "--epochs 1" in error
+    run = open_run(arguments(run_dir=Path("here"), resume="auto", epochs=5), CPU, "net")
+    assert run.checkpoint is not None and run.config["epochs"] == 5
+    assert "epochs = 5" in (run.folder / "config.toml").read_text()
 
 
 def test_another_experiment_is_refused_and_the_run_left_as_it_is(capsys):
@@ -162,7 +225,7 @@ def test_another_experiment_is_refused_and_the_run_left_as_it_is(capsys):
     before = (run.folder / "config.toml").read_text()
     code, error = refused(capsys, run_dir=Path("here"), resume="auto", lr=0.5)
     assert code == MISMATCH == 78
-    assert "--lr 0.5" in error and "0.1" in error and "--init-from" in error
+    assert "--lr 0.5" in error and "0.1" in error and "--init-from here/checkp" in error
     assert (run.folder / "config.toml").read_text() == before
 
 
@@ -268,6 +331,43 @@ def test_a_killed_process_holds_nothing(tmp_path, other):
     lock(tmp_path).release()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_worker_does_not_keep_the_lock(tmp_path):
+    program = HOLD.replace("sys.stdin.read()", FORK)
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, cwd=SEVERAL, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        process.kill()
+        process.wait()
+        lock(tmp_path).release()
+
+
+FORK = """
+import os
+if os.fork():
+    os.waitpid(-1, 0)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("name", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def test_a_file_system_without_locks_is_said_once_and_ends_nothing(
+    tmp_path, capsys, monkeypatch, name
+):
+    number = getattr(errno, name)
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    run = open_run(arguments(run_dir=tmp_path), CPU, "net")
+    error = capsys.readouterr().err
+    assert run.folder == tmp_path and error.count("\n") == 1
+    assert "cannot be locked" in error and os.strerror(number) in error
+
+
 def test_a_process_that_was_refused_leaves_the_lock_to_the_first(tmp_path, other):
     for _ in range(2):
         with pytest.raises(SystemExit):
@@ -287,9 +387,68 @@ def test_a_secret_of_the_command_line_is_not_written(monkeypatch):
     assert environment(CPU)["command"] == ["train.py", "--api-key", "***", "--token=***", "--lr=1"]
 
 
-def test_without_git_the_rest_is_there(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def repository(folder: Path, *tracked: str) -> None:
+    """Make a repository with a commit of these files."""
+    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    for words in (("init", "-q"), ("add", *tracked), (*who, "commit", "-qm", "first")):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a project, which is not the one that the run is started in."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "run.py").touch()
+    monkeypatch.setattr(module, "__file__", str(folder / "run.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    return folder
+
+
+def test_the_commit_is_that_of_the_project_and_not_of_the_working_folder(code):
+    repository(code, "run.py")
+    (code / "b\u00e9").touch()
+    found = environment(CPU)
+    assert len(found["git_commit"]) == 40 and found["git_changes"].startswith("?? ")
+
+
+def test_a_repository_around_a_project_that_it_does_not_hold_is_none(code, tmp_path):
+    (tmp_path / "notes").touch()
+    repository(tmp_path, "notes")
+    found = environment(CPU)
+    assert (found["git_commit"], found["git_changes"]) == (None, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+def test_names_that_are_not_utf_8_are_no_reason_to_end(code):
+    repository(code, "run.py")
+    subprocess.run(["git", "config", "core.quotepath", "false"], cwd=code, check=True)
+    Path(os.fsdecode(os.fsencode(code) + b"/b\xe9")).touch()
+    assert environment(CPU)["git_changes"] == "?? b\ufffd"
+
+
+def test_without_git_the_rest_is_there(monkeypatch, tmp_path, code):
     assert environment(CPU)["git_commit"] is None
     monkeypatch.setenv("PATH", str(tmp_path))
     assert module.git("status") is None
+
+
+def test_a_working_folder_that_was_deleted_ends_nothing(capsys, monkeypatch, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    run = open_run(arguments(run_dir=tmp_path / "here"), CPU, "net")
+    gone.rmdir()
+    best = Best("accuracy", higher=True, patience=0)
+    best.update({"accuracy": 0.5})
+    train(run, 1)
+    run.conclude(best)
+    assert str(tmp_path / "here") in capsys.readouterr().out
+
+
+def test_a_password_in_the_command_line_is_not_written(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--server", "https://me:pa55@host/"])
+    run = open_run(arguments(run_dir=Path("here")), CPU, "net")
+    for name in ("environment.json", "run_status.json"):
+        text = (run.folder / name).read_text()
+        assert "pa55" not in text and "https://***@host/" in text

@@ -78,7 +78,7 @@ def compare(folder: Path, other: Path, first: int = STOP + 1) -> Difference | No
         for part, value in ours.items():
             where = differs(value, theirs[part])
             if where is not None:
-                losses = {run["guard"]["logged"][-1] for run in (ours, theirs)}
+                losses = {run["guard"]["loss"] for run in (ours, theirs)}
                 return Difference(step, part, where, same_loss=len(losses) == 1)
     return None
 

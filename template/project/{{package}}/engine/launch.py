@@ -3,9 +3,7 @@
 import json
 import math
 import multiprocessing
-import os
 import re
-import select
 import shlex
 import signal
 import sys
@@ -18,7 +16,18 @@ from typing import Any, NoReturn
 
 import torch
 
-from .errors import BUG, DEVICE, INTERRUPTED, MEMORY, NOT_WRITTEN, STOPPED, Ending, warn
+from .errors import (
+    BUG,
+    DEVICE,
+    INTERRUPTED,
+    MEMORY,
+    NOT_WRITTEN,
+    STOPPED,
+    Ending,
+    Output,
+    warn,
+    without_passwords,
+)
 from .options import without_secrets
 from .processes import any_process, is_main_process, lost, share, world_size
 from .runtime import started_by_hand
@@ -32,6 +41,8 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 def launch(main: Callable[[], None]) -> NoReturn:
     """Run `main`; what a user can mend is one line, what is a bug keeps its traceback."""
     code, reason = 0, None
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, Output(getattr(sys, name), needs_reader=name == "stdout"))
     try:
         main()
         sys.stdout.flush()
@@ -40,10 +51,6 @@ def launch(main: Callable[[], None]) -> NoReturn:
     except SystemExit as ending:  # argparse's, after --help
         code = ending.code if isinstance(ending.code, int) else int(bool(ending.code))
         raise
-    except BrokenPipeError as error:
-        if not output_is_closed():
-            code, reason = explain(error)
-            raise
     except BaseException as error:
         code, reason = explain(error)
         if code == BUG:
@@ -52,19 +59,10 @@ def launch(main: Callable[[], None]) -> NoReturn:
     finally:
         leave_nobody_behind()
         status.end(code, reason)
+        for output in (sys.stdout, sys.stderr):
+            if isinstance(output, Output):  # which a library may have replaced
+                output.finish()
     raise SystemExit(code)
-
-
-def output_is_closed() -> bool:
-    """Return whether whoever reads what is printed has seen enough, as `head` has."""
-    if not hasattr(select, "poll"):
-        return False
-    output = select.poll()
-    output.register(sys.stdout, 0)
-    closed = any(event & select.POLLERR for _, event in output.poll(0))
-    if closed:  # what is left to print goes nowhere, or Python would complain when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return closed
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -123,7 +121,7 @@ class Status:
 
     def begin(self, folder: Path, config: dict[str, Any], step: int) -> None:
         self.path, self.config, self.unsaved = folder.absolute() / NAME, config, None
-        if is_main_process() and self.before().get("state") == "running":
+        if is_main_process() and read_status(folder).get("state") == "running":
             print("the process before was killed: by hand, by a scheduler, or for lack of memory")
         self.fields = {"state": "running", "saved_step": step, "code": None, "reason": None}
         self.fields["resume"] = resume_command(folder)
@@ -149,7 +147,7 @@ class Status:
         """Note how it ended; the process that failed first knows why, the others only that."""
         if self.path is None or (code in (0, STOPPED) and not is_main_process()):
             return
-        before = self.before()
+        before = read_status(self.path.parent)
         if before.get("state") == "failed":
             return
         if not is_main_process():  # which alone knows
@@ -159,20 +157,23 @@ class Status:
         self.write()
         self.path = None
 
-    def before(self) -> dict[str, Any]:
-        """Return what the file says now."""
-        try:
-            return json.loads((self.path or Path()).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-
     def write(self) -> None:
         if self.path is not None:
             with suppress(OSError):  # on a full disk; training is worth more than its status
-                write_text(self.path, json.dumps(self.fields, indent=2) + "\n")
+                text = json.dumps(self.fields, indent=2) + "\n"
+                write_text(self.path, without_passwords(text))
 
 
 status = Status()
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """Return what run_status.json says; nothing where it is missing or damaged."""
+    try:
+        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def resume_command(folder: Path) -> str:

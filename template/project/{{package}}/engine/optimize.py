@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim import Optimizer, lr_scheduler
 
 from .errors import USAGE, fail
+from .processes import is_main_process
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -59,6 +59,24 @@ def clip_gradients(net: nn.Module, norm: float, value: float) -> Tensor:
         clipped = torch.where(total.isfinite(), total, 0.0)
         nn.utils.clip_grads_with_norm_(trained, norm, clipped)
     return total
+
+
+class LambdaLR(lr_scheduler.LambdaLR):  # named as its parent: checkpoints hold the name
+    """Follows this run's schedule where the checkpoint is of one with fewer steps."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        before = self.get_last_lr()
+        pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
+        rates = [base * factor(self.last_epoch) for base, factor in pairs]
+        if math.isclose(before[0], rates[0], rel_tol=1e-6):
+            return
+        if is_main_process():
+            line = f"the learning rate goes on at {rates[0]:.1e} instead of {before[0]:.1e}"
+            print(f"{line}: --schedule is over the new number of steps")
+        self._last_lr = rates
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
 
 def learning_rate(optimizer: Optimizer, schedule: str, warmup: float, total_steps: int) -> LambdaLR:

@@ -15,8 +15,9 @@ from .errors import MISMATCH, USAGE, fail
 
 # say where a run is, not what it does: not in config.toml
 PLACES = {"config", "run_dir", "resume", "check_resume", "defaults"}
-# flags that a resumed run may change; all others are the experiment
+# flags that a resumed run may change, and those that it may raise; all others are the experiment
 FREE = {"gradient_checkpointing"}  # which the train.py of older projects does not mark
+RISING: set[str] = set()
 # parts of the names of flags whose values are written nowhere: they belong into the environment
 SECRETS = {"key", "token", "secret", "password"}
 
@@ -90,15 +91,20 @@ def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
     return parser
 
 
-def may_change(add: Callable[..., Action]) -> Callable[..., Action]:
+def may_change(add: Callable[..., Action], flags: set[str] = FREE) -> Callable[..., Action]:
     """Return an `add_argument` for flags that a resumed run may change."""
 
     def add_changeable(*names: str, **settings: Any) -> Action:
         action = add(*names, **settings)
-        FREE.add(action.dest)
+        flags.add(action.dest)
         return action
 
     return add_changeable
+
+
+def may_rise(add: Callable[..., Action]) -> Callable[..., Action]:
+    """Return an `add_argument` for numbers that a resumed run may raise, as to go on for longer."""
+    return may_change(add, RISING)
 
 
 def add_device(parser: ArgumentParser, *, device: str, amp: str) -> Callable[..., Action]:
@@ -227,17 +233,22 @@ def to_toml(config: dict[str, Any]) -> str:
     return "\n".join(lines).replace("\x7f", "\\u007f") + "\n"
 
 
+def changed(before: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
+    """Return the flags in which a resumed run would be another experiment."""
+    names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
+    # a flag that the project did not have then may have its default
+    new = {name for name in names - before.keys() if now[name] == defaults[name]}
+    return sorted(names - new - FREE)
+
+
 def refuse_other_experiment(
     path: Path | None, before: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any]
 ) -> None:
-    """A resumed run must be the run that was stopped; only what may_change marks may differ."""
-    for name in sorted((before.keys() | now.keys()) - FREE):
-        if name not in before and now[name] == defaults[name]:
-            continue  # a flag that the project did not have then
-        if before.get(name) != now.get(name):
-            flag, value = "--" + name.replace("_", "-"), now.get(name, "not given")
-            fail(
-                MISMATCH,
-                f"{flag} {value}: {path} was trained with {before.get(name, 'none')}; "
-                "keep it, or begin a new run with --init-from",
-            )
+    """A resumed run must be the run that was stopped, but for the flags that say otherwise."""
+    for name in changed(before, now, defaults):
+        then, value = before.get(name), now.get(name)
+        if name in RISING and then and value and value > then:
+            continue
+        line = f"--{name.replace('_', '-')} {'not given' if value is None else value}: {path}"
+        line += f" was trained with {'none' if then is None else then}; keep it, or begin a new run"
+        fail(MISMATCH, f"{line} with --init-from {path}")

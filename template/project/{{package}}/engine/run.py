@@ -16,23 +16,27 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
 from .checkpoint import newest_whole, set_newer_aside
-from .errors import MISMATCH, OUTPUT, fail
+from .errors import MISMATCH, OUTPUT, Ending, fail, outlive_readers, warn, without_passwords
 from .evaluate import Best
-from .launch import status
-from .options import refuse_other_experiment, resolved, to_toml, without_secrets
+from .launch import read_status, status
+from .options import changed, refuse_other_experiment, resolved, to_toml, without_secrets
 from .processes import agree, is_main_process, share, world_size
 from .runtime import Precision
-from .storage import load_checkpoint, write_text
+from .storage import DamagedError, load_checkpoint, read_checkpoint, write_text
 from .weights import RUNS, newest_run
 
-Place = tuple[Path, Path | None]  # the run's folder, the checkpoint that it continues from
+
+class Place(NamedTuple):
+    folder: Path = Path()
+    checkpoint: Path | None = None  # that the run continues from
+    finished: int = 0  # the run's last step, if it has nothing left to do
 
 
 @dataclass
@@ -69,19 +73,27 @@ class Run:
 
 def from_here(path: Path) -> Path:
     """Return the path as it is typed here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    try:
+        return path.relative_to(Path.cwd())
+    except (OSError, ValueError):  # somebody deleted the working directory, or it is another one
+        return path
 
 
 def open_run(args: Namespace, device: torch.device, name: str) -> Run:
     """Continue the run that --resume means, or begin a new one in a folder of its own."""
+    outlive_readers()
     config = resolved(args)
     agree({"--" + name.replace("_", "-"): value for name, value in config.items()})
-    place: Place = (Path(), None)
-    held: FileLock | None = None
+    place, held = Place(), None
     if is_main_process():
         with writing_to(args.run_dir or RUNS):
-            place, held = find_place(args, name)
-    folder, path = share(place)
+            place, held = find_place(args, config, name)
+    folder, path, finished = share(place)
+    if finished:
+        line = f"{folder}: already finished at step {finished}"
+        if is_main_process():
+            print(f"{line}; a larger --epochs or --max-steps goes on")
+        raise Ending(0, line)
     checkpoint = load_checkpoint(path) if path else None
     if checkpoint:
         refuse_other_experiment(path, checkpoint["config"], config, args.defaults)
@@ -90,7 +102,7 @@ def open_run(args: Namespace, device: torch.device, name: str) -> Run:
         with writing_to(folder):
             set_newer_aside(folder, checkpoint["step"] if checkpoint else math.inf)
             write_text(folder / "config.toml", to_toml(config))
-            write_text(folder / "environment.json", surroundings)
+            write_text(folder / "environment.json", without_passwords(surroundings))
     status.begin(folder, config, checkpoint["step"] if checkpoint else 0)
     deadline = time.monotonic() + (args.time_limit or math.inf)
     return Run(folder.absolute(), config, checkpoint, deadline, args.dry_run, held)
@@ -104,28 +116,51 @@ def writing_to(folder: Path) -> Generator[None]:
         fail(OUTPUT, f"--run-dir {folder}: {error.strerror}; name a folder that can be written")
 
 
-def find_place(args: Namespace, name: str) -> tuple[Place, FileLock | None]:
+def find_place(args: Namespace, config: dict[str, Any], name: str) -> tuple[Place, FileLock | None]:
     """Return the run's folder with the checkpoint to continue from, and the folder's lock."""
     if args.dry_run:
         folder = Path(tempfile.mkdtemp(prefix="dry-run-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return (folder, None), None
+        return Place(folder), None
     source = find_source(args)
     inside = source and source.is_file() and source.parent.name == "checkpoints"
     theirs = source.parent.parent if source and inside else source
     folder = args.run_dir or (theirs if theirs and theirs.is_dir() else new_folder(name))
-    if folder != theirs and (folder / "config.toml").exists():
+    if folder != theirs and holds_run(folder):
         fail(OUTPUT, f"--run-dir {folder}: holds a run; --resume auto continues it")
+    if source and folder == theirs and (step := finished_at(folder, source, config, args.defaults)):
+        return Place(folder, finished=step), None
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     held = lock(folder)
     for draft in (folder / "checkpoints").glob("*.tmp"):  # of a process that was killed
         draft.unlink()
     if source is None or source.is_file():
-        return (folder, source), held
+        return Place(folder, source), held
     path = newest_whole(source, mend=source == folder)
     if path is None and args.resume != "auto":
         fail(MISMATCH, f"--resume {source}: no checkpoint in {source / 'checkpoints'}")
-    return (folder, path), held
+    return Place(folder, path), held
+
+
+def holds_run(folder: Path) -> bool:
+    """Return whether a run has saved anything here; one that failed before that begins again."""
+    saved = read_status(folder).get("saved_step", 0)
+    return saved > 0 or any((folder / "checkpoints").glob("*.pt*"))
+
+
+def finished_at(
+    folder: Path, source: Path, config: dict[str, Any], defaults: dict[str, Any]
+) -> int:
+    """Return the last step of a run that is over, if no more is asked of it now; otherwise 0."""
+    status = read_status(folder)
+    path = folder / "checkpoints" / f"step-{status.get('saved_step')}.pt"
+    if status.get("state") != "finished" or source not in (folder, path):
+        return 0
+    try:
+        before = read_checkpoint(path)["config"]
+    except (OSError, DamagedError):
+        return 0
+    return 0 if changed(before, config, defaults) else status["saved_step"]
 
 
 def find_source(args: Namespace) -> Path | None:
@@ -155,22 +190,25 @@ def lock(folder: Path) -> FileLock:
     held = FileLock(path, is_singleton=True, fallback_to_soft=False)
     try:
         held.acquire(blocking=False)
+        path.write_text(f"process {os.getpid()}\n", encoding="utf-8")
     except Timeout:
         holder = "another process"
         with suppress(OSError):  # Windows lets nobody read what is locked
             holder = path.read_text(encoding="utf-8").strip() or holder
         fail(OUTPUT, f"{folder}: {holder} is at work in it; wait for it, or choose --run-dir")
-    with suppress(OSError):
-        path.write_text(f"process {os.getpid()}\n", encoding="utf-8")
+    except OSError as error:
+        if not held.is_locked:
+            warn(f"{path}: cannot be locked ({error.strerror}); begin no second run in this folder")
     return held
 
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Return what a reader of old results asks first: which code, on what."""
+    tracked = git("ls-files", "--error-unmatch", __file__) is not None
     return {
         "command": without_secrets(sys.argv),
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_changes": git("status", "--porcelain"),
+        "git_commit": git("rev-parse", "HEAD") if tracked else None,
+        "git_changes": git("status", "--porcelain") if tracked else None,
         "python": sys.version,
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else str(device),
@@ -180,9 +218,10 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def git(*arguments: str) -> str | None:
+    """Return what git says of the project, not of the folder that the run was started in."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    how = {"capture_output": True, "check": True, "encoding": "utf-8", "errors": "replace"}
     try:
-        command = ["git", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        return subprocess.run(command, **how).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return None  # not installed, or not a repository
-    return done.stdout.strip()
