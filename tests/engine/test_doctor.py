@@ -35,7 +35,7 @@ def test_a_logger_that_is_not_installed_is_a_problem_with_its_command(monkeypatc
     (tmp_path / "engine" / "mlflow.py").write_text("")
     monkeypatch.setattr(doctor, "__file__", str(tmp_path / "doctor.py"))
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
-    findings = dict(reversed(finding) for finding in doctor.find("cpu", False))
+    findings = {text: level for level, text in doctor.find("cpu", False)}
     assert findings["logger mlflow is missing: uv add mlflow, or pip install it"] == "problem"
     assert not any("wandb" in text for text in findings)
 
