@@ -75,7 +75,7 @@ def test_what_another_exit_means_stays(folder, given, code):
 
 def test_a_bug_keeps_its_traceback(folder):
     with pytest.raises(ZeroDivisionError):
-        launch(lambda: print(1 / int()))
+        launch(lambda: print(1 / len("")))
     fields = read(folder)
     assert (fields["state"], fields["code"]) == ("failed", BUG)
     assert fields["reason"] == "ZeroDivisionError: division by zero"

@@ -1,6 +1,6 @@
 import math
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -55,7 +55,7 @@ def made():
 
 
 @contextmanager
-def full_disk(size: int) -> Iterator[None]:
+def full_disk(size: int) -> Generator[None]:
     """No file grows beyond `size` bytes, which looks like a disk with that much room."""
     resource = pytest.importorskip("resource")  # not on Windows
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
