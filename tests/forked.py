@@ -25,7 +25,7 @@ from functools import wraps
 from importlib import import_module
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -46,7 +46,7 @@ POINTS = {
     "step": ".engine.optimize:Average.update",
     "evaluate": ".engine.evaluate:evaluate",
     "save": "torch:save",
-    "write": ".engine.storage:Hashed.write",
+    "write": "__main__:Written.write",
     "fsync": "os:fsync",
     "replace": "pathlib:Path.replace",
     "unlink": "pathlib:Path.unlink",
@@ -86,6 +86,16 @@ def limit_files(size: int | None) -> None:
 
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
+
+class Written:
+    """A file that torch.save writes to, of which each write can go wrong."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.flush = file, file.flush
+
+    def write(self, data: bytes) -> int:
+        return self.file.write(data)
 
 
 class Done(NamedTuple):
@@ -340,6 +350,9 @@ def become_a_run(request: dict[str, Any]) -> None:
     by_point: dict[str, list[Fault]] = {}
     for fault in request["faults"]:
         by_point.setdefault(fault[0], []).append(Fault(*fault))
+    if "write" in by_point:
+        save: Any = torch.save
+        vars(torch)["save"] = lambda content, file: save(content, Written(file))
     for point, faults in by_point.items():
         before(POINTS[point], act_on(faults))
     if request["method"]:

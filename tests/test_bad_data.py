@@ -133,7 +133,7 @@ def test_a_worker_that_is_killed_leaves_a_run_that_resumes(
     run = project.start(place, *flags)
     main = run.pid
     until = time.monotonic() + 60
-    while not list(place.glob("run/checkpoints/step-*.json")):
+    while not list(place.glob("run/checkpoints/step-*.pt")):
         assert time.monotonic() < until, "no checkpoint within a minute"
         time.sleep(0.01)
     worker = next(pid for pid in forked.session(main) if pid != main)

@@ -61,7 +61,7 @@ MODULES = {"__init__.py", "check_resume.py", "data.py", "doctor.py"}
 ENGINE = set(
     """
     __init__ checkpoint errors evaluate guard inspection launch loader noise optimize options
-    order prefetch processes run runtime samples storage weights workers writer
+    order prefetch processes run runtime samples storage workers writer
     """.split()
 )
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and look
 KILLS, FEW_KILLS = 8, 2  # for each task of the sample, for each other one
 # in the midst of a file, and between any two of the calls that make it the newest whole one
 SAVING = [Fault(*where, "SIGKILL") for where in (("write", 20), ("write", 60), ("save", 2))]
-SAVING += [Fault("fsync", call, "SIGKILL") for call in (9, 10, 11)]
+SAVING += [Fault("fsync", call, "SIGKILL") for call in range(7, 12)]
 
 
 class Suite(NamedTuple):
@@ -79,7 +79,7 @@ def test_killed_run_resumes_to_the_same_end(suites: Callable[[str], Suite], task
 
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[content.index(b"scores")] ^= 1
     path.write_bytes(content)
 
 
@@ -87,11 +87,7 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-def damage_record(path: Path) -> None:
-    path.with_suffix(".json").write_text('{"size": ')
-
-
-@pytest.mark.parametrize("damage", [flip, truncate, damage_record])
+@pytest.mark.parametrize("damage", [flip, truncate])
 def test_damaged_checkpoint_is_named_and_the_one_before_is_used(
     suite: Suite, damage: Callable[[Path], None]
 ) -> None:
@@ -105,15 +101,6 @@ def test_damaged_checkpoint_is_named_and_the_one_before_is_used(
     assert f"{before.name}: continues" in done.out
     assert newest.with_name(f"{newest.name}.damaged").exists()
     suite.assert_same(run)
-
-
-def test_checkpoint_that_lost_its_record_alone_is_whole(suite: Suite) -> None:
-    suite.train("unrecorded", faults=[Fault("step", 7, "SIGKILL")])
-    newest = forked.checkpoints(suite.place / "unrecorded")[0]
-    newest.with_suffix(".json").unlink()
-    done = suite.train("unrecorded")
-    assert f"{newest.name}: continues" in done.out and not done.err
-    suite.assert_same("unrecorded")
 
 
 def test_full_disk_costs_checkpoints_and_nothing_else(suite: Suite) -> None:
@@ -177,7 +164,7 @@ def test_run_behind_a_link_is_resumed(suite: Suite) -> None:
 
 def test_second_run_in_a_folder_is_refused_and_the_first_goes_on(suite: Suite) -> None:
     first = suite.start("shared", faults=[Fault("step", 3, "SIGSTOP")])
-    wait_for(suite.place / "shared" / "checkpoints" / "step-2.json")
+    wait_for(suite.place / "shared" / "checkpoints" / "step-2.pt")
     second = suite.train("shared")
     assert second.code == 73 and second.err.count("\n") == 1, second.err
     assert f"process {first.pid} is at work" in second.err
@@ -188,7 +175,7 @@ def test_second_run_in_a_folder_is_refused_and_the_first_goes_on(suite: Suite) -
 
 def test_workers_that_a_killed_run_left_keep_nobody_out(suite: Suite) -> None:
     first = suite.start("orphans", "--workers", "2", faults=[Fault("step", 4, "SIGSTOP")])
-    wait_for(suite.place / "orphans" / "checkpoints" / "step-3.json")
+    wait_for(suite.place / "orphans" / "checkpoints" / "step-3.pt")
     left = forked.session(first.pid).keys() - {first.pid}
     assert len(left) == 2
     for pid in left:

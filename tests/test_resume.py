@@ -242,7 +242,7 @@ def test_signal_to_torchrun_stops_and_saves(suite: Suite) -> None:
     whole = torchrun("launched")
     assert whole.wait(timeout=120) == 0, (suite.place / "launched.txt").read_text()
     stopped = torchrun("launched-stopped")
-    while not list(suite.place.glob("launched-stopped/checkpoints/step-5.json")):
+    while not list(suite.place.glob("launched-stopped/checkpoints/step-5.pt")):
         assert stopped.poll() is None
         time.sleep(0.005)
     stopped.send_signal(signal.SIGTERM)

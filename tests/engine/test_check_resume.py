@@ -42,7 +42,7 @@ def train(fault: str, command: list[str], folder: Path, *flags: str) -> None:
     state = {"net": net, "optimizer": optimizer, "guard": guard}
     if fault == "not in the state":
         del state["optimizer"]
-    about = {"model": {}, "data": {}}
+    about = {"model": {}, "data": {}, "config": {}}
     checkpoints = Checkpoints(folder, state, about, every=1, keep=LAST)
     resume = [flag.removeprefix("--resume=") for flag in flags if flag.startswith("--resume=")]
     first = checkpoints.restore(load_checkpoint(Path(resume[0]))) if resume else 0

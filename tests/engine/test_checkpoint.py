@@ -6,25 +6,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from project.engine import checkpoint as module
 from project.engine import storage
-from project.engine.checkpoint import Checkpoints, newest_whole
+from project.engine.checkpoint import (
+    Checkpoints,
+    init_from,
+    newest_run,
+    newest_whole,
+    pick_checkpoint,
+    restore_network,
+)
 from project.engine.errors import DIVERGED, MISMATCH, NOT_WRITTEN, STOPPED
 from project.engine.evaluate import Best
 from project.engine.launch import StopRequest, status
 from project.engine.loader import Loader, micro_batches
 from project.engine.optimize import Average, clip_gradients, decay_groups, learning_rate
 from project.engine.runtime import Precision, set_seed
-from project.engine.storage import load_checkpoint
+from project.engine.storage import load_checkpoint, write_checkpoint
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.utils.data import Dataset
 
 # Python warns of a fork where there are threads; PyTorch's workers are made for it
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
-ABOUT: dict[str, Any] = {"model": {"width": 8}, "data": {"classes": ["cat", "dog"]}}
+ABOUT: dict[str, Any] = {"model": {"width": 8}, "data": {"classes": ["cat", "dog"]}, "config": {}}
 
 
 class Noisy(Dataset):
@@ -67,6 +76,7 @@ def train(folder: Path, last: int, *, resume: bool = False, stop_at: int = 0, **
     first = checkpoints.restore(load_checkpoint(path) if path and resume else None)
     stop = StopRequest()
     net.train()
+    loss = torch.zeros(())
     for step, batch in enumerate(loader.steps(range(first, last)), first + 1):
         for inputs, targets, share in micro_batches(batch, net, criterion, (3, step)):
             with precision.autocast():
@@ -150,7 +160,7 @@ def test_the_newest_are_kept_and_the_best_and_what_is_not_ours(tmp_path):
     checkpoints.save(9, {"accuracy": 0.9}, best=True)
     checkpoints.save(10, {"accuracy": 0.8})
     checkpoints.save(11)
-    ours = {f"{name}.{end}" for name in ("best", "step-10", "step-11") for end in ("pt", "json")}
+    ours = {"best.pt", "step-10.pt", "step-11.pt"}
     assert names(tmp_path) == ours | {"mine.pt", "step-one.pt", "step-3.pt.newer"}
     best, last = (
         load_checkpoint(tmp_path / "checkpoints" / name) for name in ("best.pt", "step-10.pt")
@@ -158,6 +168,33 @@ def test_the_newest_are_kept_and_the_best_and_what_is_not_ours(tmp_path):
     assert (best["step"], best["scores"]) == (9, {"accuracy": 0.9})
     assert (last["step"], last["scores"]) == (10, {"accuracy": 0.8})
     assert [step for step in range(1, 7) if checkpoints.due(step)] == [2, 4, 6]
+
+
+def write_record(path: Path, text: str = '{"size": 1, "sha256": "00"}') -> None:
+    """Put beside a checkpoint what releases before 0.4 put there."""
+    path.with_suffix(".json").write_text(text)
+
+
+def test_records_of_older_releases_go_with_their_checkpoints_and_what_is_not_ours_stays(tmp_path):
+    save(tmp_path, 1, 2, 3, 4, 5)  # the first two are dropped
+    checkpoints = Checkpoints(tmp_path, {"net": make_net()}, ABOUT, every=1, keep=3)
+    checkpoints.save(6, best=True)
+    for path in (tmp_path / "checkpoints").glob("*.pt"):
+        write_record(path)
+    write_record(tmp_path / "checkpoints" / "step-4.pt", '{"note": "mine"}')
+    write_record(tmp_path / "checkpoints" / "mine.pt")
+    assert newest_whole(tmp_path) == tmp_path / "checkpoints" / "step-6.pt"
+    assert load_checkpoint(tmp_path / "checkpoints" / "best.pt")["step"] == 6
+    checkpoints.save(7, best=True)
+    module.set_newer_aside(tmp_path, 6)
+    assert {name for name in names(tmp_path) if name.endswith(".json")} == {
+        *("step-4.json", "mine.json", "step-5.json", "step-6.json")
+    }
+    checkpoints.save(7)
+    checkpoints.save(8)
+    checkpoints.save(9)
+    left = {"step-4.json", "mine.json"}
+    assert {name for name in names(tmp_path) if name.endswith(".json")} == left
 
 
 def test_the_best_is_written_before_the_step_that_a_restart_goes_on_from(tmp_path, monkeypatch):
@@ -184,7 +221,7 @@ def test_only_the_main_process_writes(tmp_path, monkeypatch):
 
 def damage(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[content.index(b"scores")] ^= 1
     path.write_bytes(content)
 
 
@@ -194,9 +231,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, cap
     found = newest_whole(tmp_path, mend=mend)
     assert found is not None and found.name == "step-4.pt"
     error = capsys.readouterr().err
-    assert "step-6.pt" in error and "no longer those that were written" in error
+    assert "step-6.pt" in error and "damaged at " in error
     assert error.count("\n") == 1
-    aside = {"step-6.pt.damaged"} if mend else {"step-6.pt", "step-6.json"}
+    aside = {"step-6.pt.damaged"} if mend else {"step-6.pt"}
     assert {name for name in names(tmp_path) if "6" in name} == aside
 
 
@@ -239,7 +276,7 @@ def test_wherever_a_save_ends_as_many_checkpoints_as_before_are_whole(tmp_path, 
         whole = [path for path in (folder / "checkpoints").glob("step-*.pt") if is_whole(path)]
         newest = newest_whole(folder)
         assert len(whole) >= 2 and newest is not None and newest.name in ("step-2.pt", "step-3.pt")
-    assert 8 <= ended < many
+    assert 5 <= ended < many
 
 
 def is_whole(path: Path) -> bool:
@@ -264,7 +301,7 @@ def test_steps_are_ordered_by_number(tmp_path):
 def test_checkpoints_of_later_steps_are_set_aside(tmp_path, capsys):
     save(tmp_path, 2, 4, 6)
     module.set_newer_aside(tmp_path, 2)
-    assert names(tmp_path) == {"step-2.pt", "step-2.json", "step-4.pt.newer", "step-6.pt.newer"}
+    assert names(tmp_path) == {"step-2.pt", "step-4.pt.newer", "step-6.pt.newer"}
     assert capsys.readouterr().out.count("step-4.pt.newer") == 1
 
 
@@ -308,7 +345,7 @@ def test_a_deleted_folder_is_made_again(tmp_path):
         file.unlink()
     path.parent.rmdir()
     save(tmp_path, 2)
-    assert names(tmp_path) == {"step-2.pt", "step-2.json"}
+    assert names(tmp_path) == {"step-2.pt"}
 
 
 class Metric(dict):
@@ -320,7 +357,7 @@ class Metric(dict):
 
 def test_a_state_that_could_not_be_loaded_ends_the_run(tmp_path, capsys):
     line = refused(capsys, NOT_WRITTEN, save, tmp_path, 2, metric=Metric())
-    assert "step 2" in line and "pathlib" in line
+    assert "step 2" in line and "state.metric.path: pathlib" in line
     assert newest_whole(tmp_path) is None
 
 
@@ -370,9 +407,68 @@ def test_another_kind_of_optimizer_is_refused(tmp_path, capsys):
     assert "optimizer is AdamW, here it is SGD" in line
 
 
+@pytest.mark.parametrize("before", ["none", "bf16", "fp16"])
+@pytest.mark.parametrize("now", ["none", "bf16", "fp16"])
+def test_a_run_goes_on_with_another_precision(tmp_path, before, now):
+    cpu = torch.device("cpu")
+    scaler = Precision(cpu, "none").scaler() if before != "fp16" else GradScaler("cpu", 2.0**9)
+    checkpoint = load_checkpoint(save(tmp_path, 3, scaler=scaler))
+    scaler = GradScaler("cpu", 2.0**4, enabled=now == "fp16")
+    state = {"net": make_net(), "scaler": scaler}
+    assert Checkpoints(tmp_path, state, ABOUT, every=1, keep=2).restore(checkpoint) == 3
+    if now == "fp16":
+        assert scaler.get_scale() == (2.0**9 if before == "fp16" else 2.0**4)
+
+
+def made_by_hand(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    """Return a checkpoint with some parts of its state changed."""
+    net = make_net()
+    optimizer = torch.optim.AdamW(net.parameters())
+    checkpoint = load_checkpoint(save(tmp_path, 5, net=net, optimizer=optimizer))
+    checkpoint["state"] |= changes
+    return checkpoint
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"net": None}, "no weights"),
+        ({"net": []}, "no weights"),
+        ({"net": {"0.weight": 1.0}}, "no weights"),
+        ({"optimizer": {"lr": 0.1}}, "optimizer"),
+        ({"optimizer": [1]}, "optimizer"),
+        ({"optimizer": {"state": {}, "param_groups": []}}, "optimizer"),
+        ({"best": "0.5"}, "best"),
+        ({"best": {"score": 0.5}}, "best"),
+    ],
+)
+def test_a_state_made_by_hand_is_refused_in_one_line(tmp_path, capsys, changes, part):
+    checkpoint, net = made_by_hand(tmp_path, **changes), make_net()
+    optimizer = torch.optim.AdamW(net.parameters())
+    best = Best("loss", higher=False, patience=0)
+    state = {"net": net, "optimizer": optimizer, "best": best}
+    checkpoints = Checkpoints(tmp_path, state, ABOUT, every=1, keep=2)
+    assert part in refused(capsys, MISMATCH, checkpoints.restore, checkpoint)
+
+
+def test_weights_without_a_step_are_nothing_to_go_on_from(tmp_path, capsys):
+    checkpoint = made_by_hand(tmp_path) | {"step": 0}
+    checkpoints = Checkpoints(tmp_path, {"net": make_net()}, ABOUT, every=1, keep=2)
+    assert "--init-from" in refused(capsys, MISMATCH, checkpoints.restore, checkpoint)
+
+
+def test_scores_of_any_library_are_saved_as_numbers(tmp_path):
+    checkpoints = Checkpoints(tmp_path, {"net": make_net()}, ABOUT, every=1, keep=2)
+    scores: dict[str, Any] = {"accuracy": np.float32(0.5), "f1": np.float64(1)}
+    checkpoints.save(1, scores | {"loss": torch.tensor(0.25)})
+    saved = load_checkpoint(tmp_path / "checkpoints" / "step-1.pt")["scores"]
+    assert saved == {"accuracy": 0.5, "loss": 0.25, "f1": 1.0}
+    assert {type(score) for score in saved.values()} == {float}
+
+
 def test_an_older_checkpoint_without_some_parts_restores_the_others(tmp_path):
     checkpoint = load_checkpoint(save(tmp_path, 5))
-    del checkpoint["kinds"]
+    checkpoint["kinds"] = {}
     best = Best("loss", higher=False, patience=0)
     net, theirs = make_net(), checkpoint["state"]["net"]
     state = {"net": net, "best": best}
@@ -404,3 +500,141 @@ def test_the_best_one_that_did_not_fit_is_written_when_there_is_space(tmp_path, 
     kept = load_checkpoint(tmp_path / "checkpoints" / "best.pt")
     assert (kept["step"], kept["state"]["best"]["score"]) == (1, 0.9)
     assert_same(dict(kept["state"]["net"]), weights)
+
+
+# weights, for scripts and for runs that begin with them
+
+
+class Net(nn.Sequential):
+    """(B, 4) -> (B, 1)"""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__(nn.Linear(4, width), nn.GELU(), nn.Linear(width, 1))
+
+
+class Other(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+
+
+def save_best(folder: Path, net: nn.Module, step: int = 1, **state) -> Path:
+    """Save a run's step as its best; return where that is."""
+    about = {"model": {"width": 8}, "data": {}, "config": {}}
+    checkpoints = Checkpoints(folder, {"net": net, **state}, about, every=1, keep=2)
+    checkpoints.save(step, best=True)
+    return folder / "checkpoints" / "best.pt"
+
+
+def same(ours: nn.Module, theirs: nn.Module) -> bool:
+    other = theirs.state_dict()
+    return all(torch.equal(tensor, other[name]) for name, tensor in ours.state_dict().items())
+
+
+@pytest.mark.parametrize("other", [Net(16), nn.Sequential(nn.Linear(4, 8))])
+def test_the_weights_of_another_network_are_refused_by_name(tmp_path, capsys, other):
+    checkpoint = load_checkpoint(save_best(tmp_path, other))
+    net = Net()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    part = "0.weight is (16, 4), here it is (8, 4)" if len(other) > 1 else "2.weight is missing"
+    with pytest.raises(SystemExit) as stopped:
+        restore_network(net, checkpoint)
+    assert stopped.value.code == MISMATCH
+    error = capsys.readouterr().err
+    assert part in error and error.count("\n") == 1
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+def test_the_averaged_weights_are_those_to_use(tmp_path):
+    net = Net()
+    average = Average(net, 0.9)
+    with torch.no_grad():
+        net.get_parameter("0.weight").zero_()
+    restored = Net()
+    restore_network(restored, load_checkpoint(save_best(tmp_path, net, average=average)))
+    assert same(restored, average.net)
+    restore_network(restored, load_checkpoint(save_best(tmp_path, net, average=Average(net, 0.0))))
+    assert same(restored, net)
+
+
+def test_init_from_takes_what_fits_and_says_what_does_not(tmp_path, capsys):
+    theirs, ours = Net(), Net()
+    ours[2] = nn.Linear(8, 5)
+    before = ours.get_parameter("2.weight").detach().clone()
+    init_from(ours, save_best(tmp_path, theirs))
+    assert torch.equal(ours.get_parameter("0.weight"), theirs.get_parameter("0.weight"))
+    assert torch.equal(ours.get_parameter("2.weight"), before)
+    output = capsys.readouterr().out
+    assert "2 of 4 tensors" in output and "2.bias, 2.weight" in output
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+def test_names_that_wrappers_gave_are_those_of_the_network(tmp_path, prefix):
+    theirs = Net()
+    checkpoint = load_checkpoint(save_best(tmp_path, theirs))
+    weights = {f"{prefix}{name}": tensor for name, tensor in theirs.state_dict().items()}
+    write_checkpoint({**checkpoint, "path": None, "state": {"net": weights}}, tmp_path / "a.pt")
+    begun, restored, resumed = Net(), Net(), Net()
+    init_from(begun, tmp_path / "a.pt")
+    restore_network(restored, load_checkpoint(tmp_path / "a.pt"))
+    checkpoints = Checkpoints(tmp_path, {"net": resumed}, ABOUT | {"data": {}}, every=1, keep=2)
+    checkpoints.restore(load_checkpoint(tmp_path / "a.pt"))
+    assert same(begun, theirs) and same(restored, theirs) and same(resumed, theirs)
+
+
+def test_names_of_layers_that_were_compiled_alone_are_bare_and_a_layer_may_be_a_module(tmp_path):
+    net = nn.ModuleDict({"module": Net(), "head": nn.Linear(1, 1)})
+    weights = {name.replace("head.", "head._orig_mod."): t for name, t in net.state_dict().items()}
+    content = {"model": {}, "data": {}, "config": {}, "state": {"net": weights}}
+    write_checkpoint(content, tmp_path / "a.pt")
+    restored = nn.ModuleDict({"module": Net(), "head": nn.Linear(1, 1)})
+    restore_network(restored, load_checkpoint(tmp_path / "a.pt"))
+    assert same(restored, net)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_init_from_weights_that_are_not_finite_names_file_and_tensor(tmp_path, capsys, value):
+    net = Net()
+    weights = {**net.state_dict(), "2.weight": torch.full((1, 8), value)}
+    content = {"model": {}, "data": {}, "config": {}, "state": {"net": weights}}
+    write_checkpoint(content, tmp_path / "a.pt")
+    line = refused(capsys, MISMATCH, init_from, net, tmp_path / "a.pt")
+    assert "a.pt" in line and "2.weight" in line and "--lr" not in line
+    assert all(tensor.isfinite().all() for tensor in net.state_dict().values())
+
+
+def test_init_from_a_network_that_shares_nothing_is_refused(tmp_path, capsys):
+    path = save_best(tmp_path, Net())
+    with pytest.raises(SystemExit) as stopped:
+        init_from(nn.Linear(2, 2), path)
+    assert stopped.value.code == MISMATCH
+    assert "--init-from" in capsys.readouterr().err
+
+
+def test_init_from_nothing_changes_nothing(capsys):
+    init_from(Net(), None)
+    assert capsys.readouterr().out == ""
+
+
+def test_scripts_take_the_newest_run_a_run_or_a_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        pick_checkpoint(None, Net)
+    assert stopped.value.code == MISMATCH
+    assert "train first" in capsys.readouterr().err
+    for step, name in enumerate(("a", "b")):
+        save_best(Path("runs") / name, Net(), step)
+    assert newest_run() == newest_run("best.pt") == Path("runs/b")
+    assert pick_checkpoint(None, Net)["step"] == 1
+    for place in (Path("runs/a"), Path("runs/a/checkpoints/best.pt")):
+        assert pick_checkpoint(place, Net)["step"] == 0
+
+
+def test_a_checkpoint_of_another_class_is_refused_before_it_is_built(tmp_path, capsys):
+    path = save_best(tmp_path, Net())
+    with pytest.raises(SystemExit) as stopped:
+        pick_checkpoint(path, Other)
+    assert stopped.value.code == MISMATCH
+    error = capsys.readouterr().err
+    assert "width" in error and "Other" in error and error.count("\n") == 1

@@ -156,7 +156,8 @@ def work(rank: int, port: int, folder: Path) -> None:
     if rank == 0:
         (own / "checkpoints").mkdir(parents=True)
     net = nn.Linear(2, 1)
-    checkpoints = Checkpoints(own, {"net": net, "average": net}, {}, every=1, keep=2)
+    about: dict[str, Any] = {"model": {}, "data": {}, "config": {}}
+    checkpoints = Checkpoints(own, {"net": net, "average": net}, about, every=1, keep=2)
     processes.wrap(net)(torch.ones(1, 2))
     checkpoints.save(1)
     if rank == 0:

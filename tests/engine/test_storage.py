@@ -1,8 +1,13 @@
-import json
+import errno
 import os
 import pickle
+import stat
+import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from itertools import accumulate, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +18,9 @@ from project.engine.checkpoint import newest_whole
 from project.engine.errors import MISMATCH
 from project.engine.storage import (
     DamagedError,
+    check,
     load_checkpoint,
     read_checkpoint,
-    record_of,
     write_checkpoint,
 )
 
@@ -23,7 +28,9 @@ from project.engine.storage import (
 def make_content(step: int) -> dict[str, Any]:
     torch.manual_seed(step)
     net = {"0.weight": torch.randn(4, 8), "0.bias": torch.randn(4)}
-    return {"step": step, "scores": {"loss": 0.5}, "state": {"net": net, "best": {"score": None}}}
+    about = {"model": {"width": 8}, "data": {}, "config": {"lr": 0.01}, "kinds": {"best": "Best"}}
+    state = {"net": net, "best": {"score": None}}
+    return {"step": step, "scores": {"loss": 0.5}, **about, "state": state}
 
 
 def same(content: dict[str, Any], step: int) -> bool:
@@ -56,10 +63,8 @@ def test_what_is_read_is_what_was_written(path):
     assert content["path"] == path and same(content, 1)
 
 
-def test_the_record_holds_size_and_checksum(path):
-    record = json.loads(record_of(path).read_text())
-    assert record["size"] == path.stat().st_size and len(record["sha256"]) == 64
-    assert sorted(file.name for file in path.parent.iterdir()) == ["step-1.json", "step-1.pt"]
+def test_a_checkpoint_is_one_file(path):
+    assert [file.name for file in path.parent.iterdir()] == ["step-1.pt"]
 
 
 class KilledError(BaseException):
@@ -75,9 +80,15 @@ class Life:
         for owner, name in (
             *((os, name) for name in ("fsync", "open")),
             *((Path, name) for name in ("open", "replace", "unlink", "mkdir")),
-            (storage.Hashed, "write"),
         ):
             monkeypatch.setattr(owner, name, self.count(getattr(owner, name)))
+        save, life = vars(torch)["save"], self
+
+        def save_through(content: Any, file: Any) -> None:
+            """Save into the file, of which each write is a call."""
+            save(content, SimpleNamespace(write=life.count(file.write), flush=file.flush))
+
+        monkeypatch.setattr(torch, "save", save_through)
 
     def count(self, function: Callable) -> Callable:
         def counted(*values: Any, **more: Any) -> Any:
@@ -123,14 +134,35 @@ def test_wherever_a_process_ends_the_old_checkpoint_or_the_new_one_is_whole(
     assert newest == sorted(newest) and set(newest) == {1, 2}
 
 
-@pytest.mark.skipif(os.name != "posix", reason="this system has no call that flushes a folder")
-def test_a_name_is_given_to_what_is_on_the_disk_and_the_record_comes_last(path, monkeypatch):
+on_posix = pytest.mark.skipif(os.name != "posix", reason="no call of this system flushes a folder")
+
+
+@on_posix
+def test_a_name_is_given_to_what_is_on_the_disk_and_is_flushed_too(path, monkeypatch):
     with monkeypatch.context() as patch:
         life = Life(patch, 1000)
         write_checkpoint(make_content(2), path)
     order = [name for name in life.done if name in ("fsync", "replace")]
-    assert order == 2 * ["fsync", "replace", "fsync"]  # the file, its name, the folder
-    assert life.done.index("unlink") < life.done.index("replace")  # a record of another file
+    assert order == ["fsync", "replace", "fsync"]  # the file, its name, the folder
+
+
+@on_posix
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_folder_that_cannot_be_flushed_is_no_failure(path, monkeypatch, number):
+    flush = os.fsync
+
+    def fsync(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(number, os.strerror(number))
+        flush(file)
+
+    monkeypatch.setattr(storage.os, "fsync", fsync)
+    if number == errno.EIO:  # which is one
+        with pytest.raises(OSError, match=os.strerror(number)):
+            write_checkpoint(make_content(2), path)
+    else:
+        write_checkpoint(make_content(2), path)
+        assert same(read_checkpoint(path), 2)
 
 
 def test_what_a_killed_process_left_is_not_in_the_way(path, monkeypatch):
@@ -147,54 +179,72 @@ def flipped(content: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-def bits(content: bytes) -> list[int]:
-    """Return some 300 bits: all over the file, and close together at its ends."""
-    size = 8 * len(content)
-    ends = {*range(0, 240, 5), *range(size - 400, size, 7)}
-    return sorted({*range(0, size, size // 200 + 1), *ends})
+def regions(path: Path) -> dict[str, list[int]]:
+    """Return the places of a file's bytes by what they are for."""
+    content, found = path.read_bytes(), defaultdict(list)
+    with zipfile.ZipFile(path) as archive:
+        parts, directory = archive.infolist(), archive.start_dir
+    for part, end in zip(parts, [p.header_offset for p in parts[1:]] + [directory], strict=True):
+        sizes = (
+            int.from_bytes(content[part.header_offset + at :][:2], "little") for at in (26, 28)
+        )
+        kind = "tensor" if "/data/" in part.filename else part.filename.partition("/")[2]
+        places = [*accumulate((part.header_offset, 30 + next(sizes), next(sizes), part.file_size))]
+        for name, (first, last) in zip(
+            ("header", "padding", kind, "checksum"), pairwise([*places, end]), strict=True
+        ):
+            found[name] += range(first, last)
+    record = content.rindex(b"PK\6\6")  # a large archive's, which torch.save writes always
+    found["directory"] += range(directory, record)
+    found["end record"] += range(record, len(content))
+    assert sorted(place for places in found.values() for place in places) == [*range(len(content))]
+    return found
 
 
-@pytest.mark.parametrize("recorded", [True, False])
-def test_no_flipped_bit_changes_what_is_read(path, recorded):
+def test_no_flipped_bit_in_any_part_of_a_file_changes_what_is_read(path):
+    whole, found = path.read_bytes(), Counter()
+    parts = {kind: places[::2] for kind, places in regions(path).items()}
+    for kind, places in parts.items():
+        for number, place in enumerate(places):
+            path.write_bytes(flipped(whole, 8 * place + number % 8))
+            try:
+                check(path)
+            except DamagedError:
+                found[kind] += 1
+            else:  # what it changed is nothing that is read, such as a date
+                assert same(read_checkpoint(path), 1), (kind, place)
+    assert sum(map(len, parts.values())) > 1000
+    assert all(found[kind] == len(parts[kind]) for kind in ("tensor", "data.pkl"))
+    assert all(found[kind] > len(parts[kind]) // 4 for kind in ("header", "directory"))
+
+
+def test_a_part_that_a_flipped_bit_marks_as_a_folder_is_found(path):
     whole = path.read_bytes()
-    if not recorded:
-        record_of(path).unlink()
-    found = 0
-    for bit in bits(whole):
-        path.write_bytes(flipped(whole, bit))
-        try:
-            assert same(read_checkpoint(path), 1), f"bit {bit}"
-        except DamagedError:
-            found += 1
-    assert found == len(bits(whole)) if recorded else found > len(bits(whole)) // 2
-
-
-def test_a_damaged_record_is_found(path):
-    record = record_of(path)
-    whole = record.read_bytes()
-    for bit in range(0, 8 * len(whole), 7):
-        record.write_bytes(flipped(whole, bit))
-        try:
-            assert json.loads(record.read_bytes()) == json.loads(whole), f"bit {bit}"
-        except (ValueError, AssertionError):
-            with pytest.raises(DamagedError):
+    for place in regions(path)["directory"]:
+        if whole[place:].startswith(b"PK\1\2"):
+            path.write_bytes(flipped(whole, 8 * (place + 38) + 4))
+            with pytest.raises(DamagedError, match="damaged at "):
                 read_checkpoint(path)
 
 
-@pytest.mark.parametrize("recorded", [True, False])
-def test_a_torn_checkpoint_is_one_line(path, capsys, recorded):
+def test_every_truncation_is_found(path):
     whole = path.read_bytes()
-    if not recorded:
-        record_of(path).unlink()
+    for size in range(0, len(whole), 20):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DamagedError):
+            check(path)
+
+
+def test_a_torn_checkpoint_is_one_line(path, capsys):
+    whole = path.read_bytes()
     for size in (0, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        assert_refused(capsys, path, f"has {size:,} bytes" if recorded else "not a checkpoint")
+        assert_refused(capsys, path, "not a checkpoint, or a damaged one")
 
 
-def test_a_copy_without_its_record_is_read(path, tmp_path):
-    copy = tmp_path / "copy.pt"
-    copy.write_bytes(path.read_bytes())
-    assert same(load_checkpoint(copy), 1)
+def test_a_record_of_an_older_release_is_not_needed_to_find_damage(path):
+    path.with_suffix(".json").write_text('{"size": 1, "sha256": "of a file that was replaced"}')
+    assert same(read_checkpoint(path), 1)
 
 
 @pytest.mark.parametrize(
@@ -243,25 +293,48 @@ class Planted:
         return os.mkdir, (str(self.marker),)
 
 
-@pytest.mark.parametrize("recorded", [True, False])
-def test_code_in_a_checkpoint_never_runs(path, capsys, recorded):
+def test_code_in_a_checkpoint_never_runs(path, capsys):
     marker = path.with_name("marker")
     torch.save({"format": 1, **make_content(1), "more": Planted(marker)}, path)
-    record_of(path).unlink()
-    if recorded:
-        content = path.read_bytes()
-        record = {"size": len(content), "sha256": storage.hashlib.sha256(content).hexdigest()}
-        record_of(path).write_text(json.dumps(record))
     assert_refused(capsys, path, "mkdir")
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("value", [np.float64(0.5), Path("a")])
-def test_what_could_not_be_read_again_is_not_written(path, value):
-    with pytest.raises(DamagedError, match=r"numpy|pathlib"):
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (np.float64(0.5), "numpy.float64"),
+        (np.zeros(2), "numpy.ndarray"),
+        (Path("a"), "pathlib"),
+        (Planted(Path("a")), "Planted"),
+        (lambda: None, "builtins.function"),
+        ({1: [0.5, (np.int64(1),)]}, ".1.1.0: numpy.int64"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written_and_named(path, value, kind):
+    with pytest.raises(DamagedError, match=rf"holds scores\.loss.*{kind}.*, which"):
         write_checkpoint({**make_content(2), "scores": {"loss": value}}, path)
     assert same(read_checkpoint(path), 1)
-    assert len(list(path.parent.iterdir())) == 2
+    assert [file.name for file in path.parent.iterdir()] == ["step-1.pt"]
+
+
+MISSING = object()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, MISSING) for name in ("model", "data", "config", "state")),
+        *((name, None) for name in ("format", "step", "model", "data", "config", "state")),
+        *(("step", "3"), ("state", []), ("config", "lr"), ("scores", 0.5), ("kinds", ["Best"])),
+    ],
+)
+def test_a_file_made_by_hand_is_refused_with_the_part_that_is_wrong(path, capsys, name, value):
+    content = {"format": 1, **make_content(1), name: value}
+    if value is MISSING:
+        del content[name]
+    torch.save(content, path)
+    assert_refused(capsys, path, f"not a checkpoint of this project: no proper {name} in it")
 
 
 @pytest.mark.parametrize("size", [100, 1000])
@@ -275,7 +348,7 @@ def test_a_full_disk_leaves_what_was_there(path, size):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert same(read_checkpoint(path), 1)
-    assert len(list(path.parent.iterdir())) == 2
+    assert [file.name for file in path.parent.iterdir()] == ["step-1.pt"]
 
 
 def test_a_deleted_folder_is_made_again(path):

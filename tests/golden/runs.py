@@ -63,8 +63,9 @@ class Golden(NamedTuple):
         """Put the checkpoint where the run has left it."""
         path = place / CHECKPOINT
         path.parent.mkdir(parents=True)
-        for suffix in (".pt", ".json"):
-            shutil.copy(self.folder / path.with_suffix(suffix).name, path.parent)
+        # releases before 0.4 kept a checksum beside it
+        for file in self.folder.glob(f"step-{SAVED}.*"):
+            shutil.copy(file, path.parent)
 
     def run(self, project: Project, place: Path, *flags: str) -> Numbers:
         """Do the run, with flags besides, and return its trace."""
@@ -116,7 +117,7 @@ def make(folder: Path, project: Project, place: Path) -> None:
     networks = example(project.task).get("golden", project.networks)
     golden = Golden(folder, train, networks, {})
     trace = golden.run(project, golden.make_place(place))
-    for suffix in (".pt", ".json"):
-        shutil.copy((place / CHECKPOINT).with_suffix(suffix), folder)
+    for file in (place / CHECKPOINT).parent.glob(f"step-{SAVED}.*"):
+        shutil.copy(file, folder)
     content = {"train": train, "networks": networks, "trace": trace}
     (folder / "trace.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,20 +1,22 @@
-"""Saving a run whole, and taking it up again."""
+"""Saving a run whole, and taking it up again; a checkpoint's weights for other scripts and runs."""
 
+import inspect
+import io
 import math
-from copy import deepcopy
+import re
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from .errors import MISMATCH, NOT_WRITTEN, fail, warn
+from .errors import DIVERGED, MISMATCH, NOT_WRITTEN, fail, warn
 from .launch import status
-from .optimize import Average
-from .prefetch import move
 from .processes import is_main_process
-from .storage import DamagedError, check, record_of, write_checkpoint
-from .weights import refuse_difference, refuse_non_finite, refuse_other_network
+from .storage import DamagedError, check, load_checkpoint, write_checkpoint
+
+RUNS = Path("runs")
 
 
 class Checkpoints:
@@ -44,22 +46,29 @@ class Checkpoints:
             return
         state = {name: part.state_dict() for name, part in self.state.items()}
         for name, part in self.state.items():
-            if isinstance(part, (nn.Module, Average)):
-                refuse_non_finite(state[name], step)
-        about = {"step": step, "scores": scores or {}, "kinds": self.kinds(), **self.about}
+            weights = state[name] if isinstance(part, nn.Module) or name == "average" else {}
+            if broken := first_not_finite(weights):
+                line = f"{name}: {broken} is not finite, so it is not saved; try a lower --lr"
+                fail(DIVERGED, f"step {step}: {line}")
+        # a metric may return the numbers of another library
+        numbers = {name: float(score) for name, score in (scores or {}).items()}
+        about = {"step": step, "scores": numbers, "kinds": self.kinds(), **self.about}
         content = {**about, "state": state}
         if best:
             self.waiting = {"best.pt": content}
         self.drop_oldest()  # of a run that was killed before it came to that
         try:
             # the best one first: a run that dies in between repeats the step, and both
-            for name, what in {**self.waiting, step_name(step): content}.items():
+            for name, what in {**self.waiting, f"step-{step}.pt": content}.items():
+                drop_record(self.folder / name)
                 write_checkpoint(what, self.folder / name)
         except DamagedError as error:
-            fail(NOT_WRITTEN, f"step {step} cannot be saved: the state {error}")
+            fail(NOT_WRITTEN, f"step {step} cannot be saved: it {error}")
         except OSError as error:
-            # a copy, as training goes on
-            self.waiting = deepcopy(move(self.waiting, torch.device("cpu")))
+            copy = io.BytesIO()  # as training goes on
+            torch.save(self.waiting, copy)
+            copy.seek(0)
+            self.waiting = torch.load(copy, map_location="cpu", weights_only=True)
             status.not_saved(step, f"{self.folder}: {error.strerror or error}")
             return
         self.waiting = {}
@@ -68,24 +77,27 @@ class Checkpoints:
 
     def drop_oldest(self) -> None:
         for path in saved_steps(self.folder)[self.keep :]:
-            record_of(path).unlink(missing_ok=True)  # first: it says that the file is there
+            drop_record(path)
             path.unlink(missing_ok=True)
 
     def restore(self, checkpoint: dict[str, Any] | None) -> int:
         """Put every part back where it was; return the number of steps done."""
         if checkpoint is None:
             return 0
-        path = checkpoint["path"]
+        path, step, saved = checkpoint["path"], checkpoint["step"], checkpoint["state"]
+        if step < 1:
+            fail(MISMATCH, f"{path}: holds no step to go on from; --init-from takes its weights")
         for about in ("model", "data"):
             refuse_difference(path, checkpoint[about], self.about[about])
-        refuse_difference(path, self.kinds() | checkpoint.get("kinds", {}), self.kinds())
+        refuse_difference(path, self.kinds() | checkpoint["kinds"], self.kinds())
         for name, part in self.state.items():
-            if name not in checkpoint["state"]:  # the project had no such part then
-                continue
-            if isinstance(part, nn.Module):
-                refuse_other_network(part, checkpoint["state"][name], path)
-            part.load_state_dict(checkpoint["state"][name])
-        step = checkpoint["step"]
+            if isinstance(part, nn.Module) and (name in saved or name == "net"):
+                load_weights(part, saved.get(name), path)
+            elif saved.get(name):  # a scaler that was off has no state, a newer part is not there
+                try:
+                    part.load_state_dict(saved[name])
+                except Exception as error:  # as many kinds as there are classes
+                    fail(MISMATCH, f"{path}: {name} cannot take over its state: {error!r}")
         if is_main_process():
             print(f"{path}: continues after step {step}")
         checkpoint.clear()  # or its weights would fill memory for as long as the run lasts
@@ -97,8 +109,7 @@ class Checkpoints:
         return {name: type(part).__name__ for name, part in others.items()}
 
 
-def step_name(step: int) -> str:
-    return f"step-{step}.pt"
+# files of a run
 
 
 def saved_steps(folder: Path) -> list[Path]:
@@ -144,5 +155,98 @@ def set_newer_aside(run_folder: Path, step: float) -> None:
 
 
 def set_aside(path: Path, suffix: str) -> None:
+    drop_record(path)
     path.replace(path.with_name(f"{path.name}.{suffix}"))
-    record_of(path).unlink(missing_ok=True)
+
+
+def drop_record(path: Path) -> None:
+    """Remove the checksum that releases before 0.4 kept beside a checkpoint."""
+    record = path.with_suffix(".json")
+    if record.exists() and b'"sha256"' in record.read_bytes():
+        record.unlink(missing_ok=True)
+
+
+def newest_run(name: str = "step-*.pt*") -> Path | None:
+    """Return the folder of the newest run that has such a checkpoint, a damaged one included."""
+    found = RUNS.glob(f"*/checkpoints/{name}")
+    newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return newest.parent.parent if newest else None
+
+
+# weights, for scripts and for runs that begin with them
+
+
+def pick_checkpoint(path: Path | None, network: type[nn.Module]) -> dict[str, Any]:
+    """Load a checkpoint of this network: the named one, a run's best, or the newest run's."""
+    path = path or newest_run("best.pt")
+    if path is None:
+        fail(MISMATCH, f"no {RUNS}/*/checkpoints/best.pt here: train first, or name a checkpoint")
+    checkpoint = load_checkpoint(path / "checkpoints" / "best.pt" if path.is_dir() else path)
+    try:
+        inspect.signature(network).bind(**checkpoint["model"])
+    except TypeError:
+        theirs = ", ".join(map(str, checkpoint["model"])) or "nothing"
+        path, name = checkpoint["path"], network.__name__
+        fail(MISMATCH, f"{path}: of another network, made with {theirs}; {name} is not")
+    return checkpoint
+
+
+def weights_of(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the averaged weights where there are some, the trained ones otherwise."""
+    return checkpoint["state"].get("average") or checkpoint["state"].get("net")
+
+
+def restore_network(net: nn.Module, checkpoint: dict[str, Any]) -> None:
+    load_weights(net, weights_of(checkpoint), checkpoint["path"])
+
+
+def load_weights(net: nn.Module, weights: Any, path: Path) -> None:
+    """Load the weights of this network; names and shapes are compared before any is changed."""
+    weights = bare(weights, net, path)
+    theirs, ours = ({k: tuple(v.shape) for k, v in w.items()} for w in (weights, net.state_dict()))
+    refuse_difference(path, theirs, ours)
+    net.load_state_dict(weights)
+
+
+def init_from(net: nn.Module, path: Path | None) -> None:
+    """Take over the weights that fit in name and shape, and say which do not."""
+    if path is None:
+        return
+    ours, theirs = net.state_dict(), bare(weights_of(load_checkpoint(path)), net, path)
+    fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
+    if not fitting:
+        fail(MISMATCH, f"--init-from {path}: no weight fits this network")
+    if broken := first_not_finite(fitting):
+        fail(MISMATCH, f"--init-from {path}: {broken} is not finite")
+    net.load_state_dict(fitting, strict=False)
+    if is_main_process():
+        kept, unused = sorted(ours.keys() - fitting.keys()), sorted(theirs.keys() - fitting.keys())
+        print(
+            f"{path}: {len(fitting)} of {len(ours)} tensors taken over; as they were: "
+            f"{', '.join(kept) or 'none'}; not used of the file: {', '.join(unused) or 'none'}"
+        )
+
+
+def bare(weights: Any, net: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Return the weights under the names of the network, bare of those of wrappers around it."""
+    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
+        fail(MISMATCH, f"{path}: holds no weights of a network")
+    ours, wrappers = net.state_dict(), re.compile(r"^((module|_orig_mod)\.)+|(?<=\.)_orig_mod\.")
+    return {k if k in ours else wrappers.sub("", k): tensor for k, tensor in weights.items()}
+
+
+def refuse_difference(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    for name in [*ours, *theirs]:
+        here, there = ours.get(name, "missing"), theirs.get(name, "missing")
+        if here != there:
+            there, here = (shorten(str(value), 80, placeholder=" ...") for value in (there, here))
+            line = f"{name} is {there}, here it is {here}"
+            fail(MISMATCH, f"{path}: of another run or network; {line}")
+
+
+def first_not_finite(weights: dict[str, Tensor]) -> str | None:
+    """Return the name of the first weight that holds a NaN or an infinity; waits for the device."""
+    if not weights:
+        return None
+    finite = torch.stack([tensor.isfinite().all() for tensor in weights.values()]).tolist()
+    return None if all(finite) else list(weights)[finite.index(False)]

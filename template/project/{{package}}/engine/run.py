@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from .checkpoint import newest_whole, set_newer_aside
+from .checkpoint import RUNS, newest_run, newest_whole, set_newer_aside
 from .errors import MISMATCH, OUTPUT, Ending, fail, outlive_readers, warn, without_passwords
 from .evaluate import Best
 from .launch import read_status, status
@@ -30,7 +30,6 @@ from .options import changed, refuse_other_experiment, resolved, to_toml, withou
 from .processes import agree, is_main_process, share, world_size
 from .runtime import Precision
 from .storage import DamagedError, load_checkpoint, read_checkpoint, write_text
-from .weights import RUNS, newest_run
 
 
 class Place(NamedTuple):

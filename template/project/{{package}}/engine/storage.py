@@ -1,12 +1,13 @@
-"""Checkpoint files: whole or not there, checked when they are written and when they are read."""
+"""Files that are whole or not there; a checkpoint's are checked when written and when read."""
 
-import hashlib
-import io
-import json
+import errno
 import os
+import pickle
 import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint
@@ -14,134 +15,125 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from .errors import MISMATCH, fail
 
 FORMAT = 1
+PLAIN = (int, float, bool, str, bytes, type(None))
+PARTS = {"format": int, "model": dict, "data": dict, "config": dict, "state": dict}
+PARTS |= {"step": int, "scores": dict, "kinds": dict}
 
 
 class DamagedError(Exception):
     """A checkpoint that cannot be used; says why."""
 
-    def __init__(self, reason: object = "not a checkpoint, or a damaged one") -> None:
-        super().__init__(reason)
 
-
-class Hashed(io.BufferedWriter):
-    """A file that knows the checksum of what was written."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "wb"))
-        self.sha256 = hashlib.sha256()
-
-    def write(self, data: Any) -> int:
-        self.sha256.update(data)
-        return super().write(data)
-
-
-def record_of(path: Path) -> Path:
-    """Return the small file beside a checkpoint, written after it, that says what it must hold."""
-    return path.with_suffix(".json")
-
-
-def write_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Write the file and its record; an OSError leaves what was there before."""
+@contextmanager
+def replacing(path: Path) -> Generator[IO[bytes]]:
+    """Open a file that takes the place of `path` at once, when all of it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)  # again, if somebody deleted it
     temporary = path.with_suffix(".tmp")
     try:
-        with Hashed(temporary) as file:
-            torch.save({"format": FORMAT, **content}, file)
+        with temporary.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-            record = {"size": file.tell(), "sha256": file.sha256.hexdigest()}
-        refuse_code(temporary)
-        record_of(path).unlink(missing_ok=True)  # it is about the file that is replaced now
         temporary.replace(path)
         sync_folder(path.parent)
-        write_text(record_of(path), json.dumps(record) + "\n")
-    except RuntimeError as error:  # torch.save turns a full disk into one
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from error
-        raise OSError(str(error)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Let new names outlast a power failure, where the system has a call for that."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:  # some network file systems have none for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(number)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a small file at once: a reader finds the old text or the new one."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
-def sync_folder(folder: Path) -> None:
-    """Let new names outlast a power failure; Windows has no such call."""
-    if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-
-
-def refuse_code(path: Path) -> None:
-    """Refuse what could be saved but not loaded again, as loading never runs code."""
+def write_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Write the file; an OSError or a DamagedError leaves what was there before."""
     try:
-        unsafe = get_unsafe_globals_in_checkpoint(path)
-    except Exception as error:  # the unpickler raises whatever the bytes of such a file lead to
-        raise DamagedError from error
-    if unsafe:
-        names = ", ".join(sorted(unsafe))
-        raise DamagedError(f"holds {names}, which only code could load; tensors and numbers can be")
+        with replacing(path) as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            refuse_code(Path(file.name), content)
+    except RuntimeError as error:  # torch.save turns a full disk into one
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise OSError(str(error)) from error
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        raise DamagedError(f"holds {foreign(content) or error}, which cannot be saved") from error
+
+
+def refuse_code(path: Path, content: Any = None) -> None:
+    """Refuse what only code could load, as loading runs none; name it by its place in `content`."""
+    if unsafe := get_unsafe_globals_in_checkpoint(path):
+        found = foreign(content) or ", ".join(sorted(unsafe))
+        raise DamagedError(f"holds {found}, which only code could load; tensors and numbers can be")
+
+
+def foreign(value: Any, place: str = "") -> str | None:
+    """Return the place and type of the first value that is no plain one of Python or PyTorch."""
+    parts = dict(enumerate(value)) if isinstance(value, (list, tuple)) else value
+    if isinstance(parts, dict):
+        found = (foreign(part, f"{place}.{name}".strip(".")) for name, part in parts.items())
+        return next(filter(None, found), None)
+    kind = type(value)
+    if kind in PLAIN or kind.__module__.startswith("torch"):
+        return None
+    return f"{place}: {kind.__module__}.{kind.__qualname__}"
 
 
 def check(path: Path) -> None:
-    """Compare the file with its record; a file that was copied alone, with its own checksums."""
-    try:
-        record = json.loads(record_of(path).read_text(encoding="utf-8"))
-        expected = record["size"], record["sha256"]
-    except FileNotFoundError:
-        check_archive(path)
-        return
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"{record_of(path).name} beside it is damaged") from error
-    if path.stat().st_size != expected[0]:
-        raise DamagedError(f"has {path.stat().st_size:,} bytes of {expected[0]:,}")
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != expected[1]:
-            raise DamagedError("its bytes are no longer those that were written")
+    """Raise DamagedError unless all of the file can be read, and is as it was written."""
+    read_archive(path, "meta")
 
 
-def check_archive(path: Path) -> None:
-    """torch.load compares no checksums, though the file has one for each of its parts."""
-    with path.open("rb") as file:
+def read_archive(path: Path, device: str) -> Any:
+    """Return what the file holds, on the device; on "meta" without the values.
+
+    torch.load compares no checksums, though the file has one for each of its parts.
+    """
+    with path.open("rb") as file:  # here an OSError says what is wrong
         try:
-            damaged = zipfile.ZipFile(file).testzip()
+            archive = zipfile.ZipFile(file)
+            damaged = archive.testzip()
+            # what no checksum covers; of a part that is marked as a folder, nothing would be read
+            odd = [
+                p for p in archive.infolist() if p.external_attr or p.file_size != p.compress_size
+            ]
+            if damaged or odd:
+                raise DamagedError(f"damaged at {damaged or odd[0].filename}")
+            refuse_code(path)
+            return torch.load(path, map_location=device, weights_only=True)
+        except DamagedError:
+            raise
         except Exception as error:  # as many kinds as there are bytes to damage
-            raise DamagedError from error
-    if damaged:
-        raise DamagedError(f"damaged at {damaged}")
+            raise DamagedError("not a checkpoint, or a damaged one") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the content, on the CPU; raise DamagedError where there is none to be had."""
-    check(path)
-    refuse_code(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # as above
-        raise DamagedError from error
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
-        raise DamagedError("not a checkpoint of this project")
-    if content["format"] > FORMAT:
-        raise DamagedError(
-            f"written by a newer version of this project (format {content['format']}, "
-            f"known up to {FORMAT}); update the project"
-        )
-    content["path"] = path
-    return content
+    loaded = read_archive(path, "cpu")
+    content: dict[str, Any] = {"step": 0, "scores": {}, "kinds": {}}
+    content |= loaded if isinstance(loaded, dict) else {}
+    wrong = [name for name, kind in PARTS.items() if not isinstance(content.get(name), kind)]
+    if "format" not in wrong and content["format"] > FORMAT:
+        newer = f"format {content['format']}, which a newer version of this project writes"
+        raise DamagedError(f"is of {newer}; update the project")
+    if wrong:
+        raise DamagedError(f"not a checkpoint of this project: no proper {', '.join(wrong)} in it")
+    return content | {"path": path}
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
