@@ -302,7 +302,8 @@ BLOCKS = {
     "wav": Block("readers/wav.py", "WAV files, without a codec"),
 }
 
-KEPT: tuple[str, ...] = ()
+# modules of the engine that a project from before 0.4.0 keeps if a file of its owner's imports them
+KEPT = ("debug",)
 
 
 class Logger(NamedTuple):
@@ -377,7 +378,7 @@ def blocks_of(task: str) -> set[str]:
 
 
 def kept(answers: Mapping[str, Any]) -> list[str]:
-    """Modules of the engine that only files of projects made before 0.4.0 import."""
+    """The modules of the engine that no new project with these answers has."""
     return [*KEPT]
 
 

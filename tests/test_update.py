@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from copier import VcsRef, run_copy
 import releases
 from conftest import ANSWERS, SAMPLE, questions
 from extensions import context
-from extensions.features import LOGGERS, OPTIONS, TASKS, TORCH_BUILDS, owned
+from extensions.features import KEPT, LOGGERS, OPTIONS, TASKS, TORCH_BUILDS, kept, owned
+from migrations import imports
 from releases import NEXT, RELEASES, answers_of, commit, copy, files, git, update
 
 pytestmark = pytest.mark.update
@@ -158,16 +159,122 @@ def fresh_render(template: Path, answers: str) -> dict[str, bytes]:
 def test_untouched_project_of_a_release_becomes_a_fresh_render(
     template: Path, tmp_path: Path, release: str, task: str, answers: dict[str, Any]
 ) -> None:
-    known = yaml.safe_load(git(template, "show", f"v{release}:copier.yml"))
-    asked = ANSWERS | {"task": task} | answers
-    asked = {name: answer for name, answer in asked.items() if name in known}
+    asked = known_to(template, release, ANSWERS | {"task": task} | answers)
     project = copy(template, tmp_path / "project", release, **asked)
     before = files(project)
     update(project)
     assert git(project, "diff", "--name-only", "--diff-filter=U") == ""
     theirs = {name: content for name, content in before.items() if is_owned(name, project)}
     fresh = fresh_render(template, json.dumps(asked))
-    assert differing(files(project), fresh | theirs) == []
+    assert differing(files(project), fresh | theirs | kept_for(theirs, project)) == []
+    assert broken_imports(project) == []
+
+
+def known_to(template: Path, release: str, answers: dict[str, Any]) -> dict[str, Any]:
+    """Return the answers to what a release asks."""
+    known = yaml.safe_load(git(template, "show", f"v{release}:copier.yml"))
+    return {name: answer for name, answer in answers.items() if name in known}
+
+
+def imports_of(project: Path, names: Iterable[str]) -> list[imports.Import]:
+    modules = imports.Modules(project, answers_of(project)["package"])
+    code = [name for name in names if name.endswith((".py", ".ipynb"))]
+    return [found for name in code for found in modules.of_file(name)]
+
+
+def broken_imports(project: Path) -> list[str]:
+    modules = imports.Modules(project, answers_of(project)["package"])
+    return imports.broken(modules, [n for n in files(project) if n.endswith((".py", ".ipynb"))])
+
+
+def kept_for(theirs: Iterable[str], project: Path) -> dict[str, bytes]:
+    """Return the modules of older releases that files of these names import."""
+    answers = answers_of(project)
+    engine = f"{answers['package']}.engine"
+    found = {
+        text
+        for one in imports_of(project, theirs)
+        for text in (one.module, f"{one.module}.{one.name}")
+    }
+    names = [name for name in kept(answers) if f"{engine}.{name}" in found]
+    source = releases.ROOT / "template" / "project" / "{{package}}" / "engine"
+    return {
+        f"{answers['package']}/engine/{name}.py": (source / f"{name}.py").read_bytes()
+        for name in names
+    }
+
+
+@pytest.mark.parametrize(
+    ("release", "task"),
+    [
+        pytest.param(
+            *(release, task),
+            id=f"{task}-{release}",
+            marks=() if release == FIRST and task in SAMPLE else pytest.mark.thorough,
+        )
+        for release in RELEASES
+        for task in TASKS
+    ],
+)
+def test_updated_project_trains_and_its_owner_s_tests_pass(
+    template: Path, tmp_path: Path, release: str, task: str
+) -> None:
+    project = copy(template, tmp_path / "project", release, **ANSWERS, task=task, logger=["csv"])
+    update(project)
+    theirs = [name for name in files(project) if is_owned(name, project)]
+    tests = sorted(name for name in theirs if Path(name).name.startswith("test_"))
+    assert len(tests) > 3
+    for names in (["tests/test_scripts.py", "-k", "is_trained_scored_and_used"], tests):
+        call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *names]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+        done = subprocess.run(
+            call, cwd=project, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-5000:]
+
+
+def test_renamed_helper_in_an_owner_s_file_is_found_in_older_projects(
+    template: Path, tmp_path: Path
+) -> None:
+    newer = shutil.copytree(template, tmp_path / "template")
+    for name in ("data.py.jinja", "predict.py.jinja"):
+        path = newer / "template" / "tasks" / "image_classification" / name
+        edit(path, "ImageFiles", "PictureFiles")
+    commit(newer)
+    git(newer, "tag", "v1001.0.0")
+    project = copy(newer, tmp_path / "project", FIRST, **ANSWERS)
+    update(project)
+    assert [line.partition(": ")[2] for line in broken_imports(project)] == [
+        "my_project.data.PictureFiles"
+    ]
+
+
+def test_module_kept_for_an_older_project_stays_with_it_and_comes_to_no_other(
+    template: Path, tmp_path: Path
+) -> None:
+    newer = shutil.copytree(template, tmp_path / "template")
+    names = [f"{{{{package}}}}/engine/{name}.py" for name in KEPT]
+    for name in names:
+        append(newer / "template" / "project" / name, NEWER)
+    commit(newer)
+    git(newer, "tag", "v1001.0.0")
+    answers = ANSWERS | {"task": "object_detection"}
+    older = copy(template, tmp_path / "older", FIRST, **answers)
+    new = copy(template, tmp_path / "new", NEXT, **answers)
+    for source in (template, newer, newer):
+        for project in (older, new):
+            edit(
+                project / ".copier-answers.yml",
+                f"{answers_of(project)['_src_path']}\n",
+                f"{source}\n",
+            )
+            commit(project)
+            update(project)
+            commit(project)
+        for name in KEPT:
+            path = older / "my_project" / "engine" / f"{name}.py"
+            assert path.read_text(encoding="utf-8").endswith(NEWER) == (source == newer)
+            assert not (new / "my_project" / "engine" / path.name).exists()
 
 
 def test_question_that_is_new_renders_what_was_there_before(template: Path) -> None:
