@@ -1,3 +1,4 @@
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -123,6 +124,31 @@ def test_on_a_terminal_there_is_a_bar_that_leaves_no_trace(monkeypatch, capsys):
     output = capsys.readouterr()
     assert output.out == ""
     assert "step 3/4" in output.err and "loss 1.5000" in output.err and "compute" in output.err
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_without_a_stderr_there_is_no_bar(monkeypatch, tmp_path, closed):
+    stderr = (tmp_path / "closed").open("w") if closed else None
+    if stderr:
+        stderr.close()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    progress = Progress(4, 1, CPU, 32, "samples")
+    assert [step for step, _ in progress(range(4), iter(range(4)))] == [1, 2, 3, 4]
+    assert progress.bar.disable
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal, which Windows has not")
+def test_a_terminal_that_goes_away_ends_no_run(monkeypatch):
+    ours, theirs = os.openpty()
+    monkeypatch.setattr(sys, "stderr", os.fdopen(theirs, "w"))
+    progress, steps = Progress(8, 1, CPU, 32, "samples"), []
+    for step, _ in progress(range(8), iter(range(8))):
+        steps.append(step)
+        progress.bar.refresh()
+        if step == 3:
+            assert not progress.bar.disable
+            os.close(ours)
+    assert steps == list(range(1, 9))
 
 
 def test_only_the_main_process_speaks(monkeypatch, clock, capsys):
