@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from .errors import BUG, OUTPUT, fail, warn
+from .errors import BUG, OUTPUT, fail, warn, without_passwords
 from .inspection import memory_in_use
 from .processes import is_main_process
 from .storage import write_text
@@ -245,7 +245,7 @@ def append(path: Path, rows: bytes) -> None:
 
 
 def explain(error: Exception) -> str:
-    """Return what went wrong as a part of one line, without the password in a URI."""
+    """Return what went wrong as a part of one line."""
     reason = error.strerror if isinstance(error, OSError) else str(error)
     reason = reason or str(error) or type(error).__name__
-    return shorten(re.sub(r"://\S*@", "://***@", reason), 200)
+    return shorten(without_passwords(reason), 200)  # which could not find half an address
