@@ -203,6 +203,42 @@ def test_data_that_is_not_there_is_one_line(project: forked.Project, tmp_path: P
     assert_one_line(done, 65, "missing")
 
 
+IDLE = {
+    "image_classification": (
+        *("--dataset shapes --data pictures", "--dataset cifar10 --image-size 64"),
+        "--skip-bad-samples",
+    ),
+    "semantic_segmentation": ("--skip-bad-samples",),
+    "object_detection": ("--skip-bad-samples", "--images pictures"),
+    "image_to_image": ("--skip-bad-samples", "--vgg random"),
+    "image_generation": ("--skip-bad-samples",),
+    "diffusion": ("--skip-bad-samples",),
+    "text_classification": (
+        *("--skip-bad-samples", "--test-data a.csv", "--text-column a", "--label-column a"),
+    ),
+    "tabular": ("--skip-bad-samples", "--test-data a.csv"),
+    "time_series": ("--skip-bad-samples", "--id-column a", "--value-column a", "--time-column a"),
+    "audio_classification": ("--skip-bad-samples",),
+}
+
+
+def test_a_flag_that_would_have_no_effect_is_refused(
+    project: forked.Project, tmp_path: Path
+) -> None:
+    for line in IDLE.get(project.task, ()):
+        done = project.run(tmp_path, "train.py", *line.split(), *HERE).wait()
+        assert_one_line(done, 2, line.split()[-2] if " " in line else line)
+
+
+def test_a_folder_of_images_is_what_is_trained_on(fork: Fork, tmp_path: Path) -> None:
+    project = fork("image_classification")
+    place = project.make_data(tmp_path)
+    flags = ("--data", "images", "--image-size", "16", "--batch-size", "8", "--max-steps", "1")
+    output = run(project, place, "train.py", *flags, "--run-dir", "run", *HERE)
+    assert "samples to test" in output
+    assert 'dataset = "folder"' in (place / "run" / "config.toml").read_text(encoding="utf-8")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_missing_device_is_one_line(sampled: forked.Project, tmp_path: Path) -> None:
     done = sampled.run(tmp_path, "train.py", "--device", "cuda").wait()

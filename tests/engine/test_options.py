@@ -9,7 +9,7 @@ from project.engine.errors import USAGE
 from project.engine.options import FREE, is_secret, resolved, to_toml, without_secrets
 
 
-def parse(*line: str) -> Namespace:
+def parse(*line: str, needs: dict[str, str] | None = None) -> Namespace:
     """Return the arguments of a script with flags of every kind."""
     sys.argv = ["train.py", *line]
     parser = options.new_parser("Train.")
@@ -25,7 +25,7 @@ def parse(*line: str) -> Namespace:
     options.add_hardware(parser, device="auto", amp="bf16", accumulate=2)
     options.add_run(parser, seed=1)
     options.add_inspection(parser)
-    return options.parse(parser)
+    return options.parse(parser, needs)
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,19 @@ def refused(capsys: pytest.CaptureFixture[str], *line: str) -> str:
 def test_two_dashes_are_no_value(capsys):
     line = "'--accumulate=--': is not UTF-8, or no value; --help lists all flags\n"
     assert refused(capsys, "--accumulate=--") == line
+
+
+def test_a_flag_without_the_one_that_it_is_for_is_refused(capsys):
+    needs = {"--ema": "--data", "--channels-last": "--patience"}
+    with pytest.raises(SystemExit):
+        parse("--ema=0.5", needs=needs)
+    with pytest.raises(SystemExit):
+        parse("--no-channels-last", needs=needs)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "--ema: has no effect without --data; --help lists all flags"
+    assert second.startswith("--channels-last: has no effect without --patience")
+    parse("--ema=0.5", "--data=x", "--no-channels-last", "--patience=1", needs=needs)
+    parse("--ema=0.0", needs=needs)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import re
 import sys
 import tomllib
 from argparse import Action, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -164,12 +164,19 @@ def add_inspection(parser: ArgumentParser) -> None:
     add("--graph", action=flag, default=False, help="draw the network into the run folder")
 
 
-def parse(parser: ArgumentParser) -> Namespace:
-    """Return the arguments; a flag on the command line beats the same one in --config."""
+def parse(parser: ArgumentParser, needs: Mapping[str, str] | None = None) -> Namespace:
+    """Return the arguments; a flag on the command line beats the same one in --config.
+
+    `needs` are flags that have no effect without another one: alone, they are refused.
+    """
     args = parser.parse_args()
     if args.config:
         line = [*read_config(args.config, vars(args)), *sys.argv[1:]]
         args = parser.parse_args(line, Namespace(run_dir=args.run_dir))
+    for name, needed in (needs or {}).items():
+        key, other = (flag.lstrip("-").replace("-", "_") for flag in (name, needed))
+        if getattr(args, key) != parser.get_default(key) and not getattr(args, other):
+            parser.error(f"{name}: has no effect without {needed}")
     if args.check_resume:
         way = f"python -m {__name__.partition('.')[0]}.check_resume {' '.join(sys.argv)}"
         fail(USAGE, f"--check-resume: {way.replace(' --check-resume', '')}")
