@@ -303,7 +303,7 @@ BLOCKS = {
 }
 
 # modules of the engine that a project from before 0.4.0 keeps if a file of its owner's imports them
-KEPT = ("debug",)
+KEPT = ("debug", "weights")
 
 
 class Logger(NamedTuple):
