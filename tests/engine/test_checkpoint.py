@@ -631,6 +631,17 @@ def test_scripts_take_the_newest_run_a_run_or_a_file(tmp_path, monkeypatch, caps
         assert pick_checkpoint(place, Net)["step"] == 0
 
 
+@pytest.mark.parametrize("part", ["model", "data", "config"])
+def test_what_a_script_asks_for_and_a_checkpoint_lacks_is_one_line(tmp_path, capsys, part):
+    checkpoint = pick_checkpoint(save_best(tmp_path, Net()), Net)
+    assert {**checkpoint["model"]} == {"width": 8} and {**checkpoint["data"]} == {}
+    with pytest.raises(SystemExit) as stopped:
+        checkpoint[part]["vocabulary"]
+    assert stopped.value.code == MISMATCH
+    error = capsys.readouterr().err
+    assert part in error and "vocabulary" in error and error.count("\n") == 1
+
+
 def test_a_checkpoint_of_another_class_is_refused_before_it_is_built(tmp_path, capsys):
     path = save_best(tmp_path, Net())
     with pytest.raises(SystemExit) as stopped:

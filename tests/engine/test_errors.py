@@ -1,7 +1,6 @@
 import errno
 import io
 import os
-from functools import partialmethod
 
 import pytest
 from project.engine import errors
@@ -59,7 +58,8 @@ class Broken(io.StringIO):
             raise OSError(self.number, os.strerror(self.number))
         return super().write(text)
 
-    flush = partialmethod(write, "")
+    def flush(self) -> None:
+        self.write("")
 
 
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EAGAIN])

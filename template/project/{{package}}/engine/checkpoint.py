@@ -6,7 +6,7 @@ import math
 import re
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -176,6 +176,18 @@ def newest_run(name: str = "step-*.pt*") -> Path | None:
 # weights, for scripts and for runs that begin with them
 
 
+class Saved(dict[str, Any]):
+    """What a checkpoint says of its model or data; asking for what it lacks ends the script."""
+
+    def __init__(self, values: dict[str, Any], place: str) -> None:
+        super().__init__(values)
+        self.place = place
+
+    def __missing__(self, name: str) -> NoReturn:
+        has = ", ".join(map(str, self)) or "nothing"
+        fail(MISMATCH, f"{self.place} has {has}; this script asks for {name}: make it fit")
+
+
 def pick_checkpoint(path: Path | None, network: type[nn.Module]) -> dict[str, Any]:
     """Load a checkpoint of this network: the named one, a run's best, or the newest run's."""
     path = path or newest_run("best.pt")
@@ -188,6 +200,8 @@ def pick_checkpoint(path: Path | None, network: type[nn.Module]) -> dict[str, An
         theirs = ", ".join(map(str, checkpoint["model"])) or "nothing"
         path, name = checkpoint["path"], network.__name__
         fail(MISMATCH, f"{path}: of another network, made with {theirs}; {name} is not")
+    for part in ("model", "data", "config"):
+        checkpoint[part] = Saved(checkpoint[part], f"{checkpoint['path']}: {part}")
     return checkpoint
 
 
