@@ -6,11 +6,13 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
 import torch
 import torch.distributed.nn  # before the group, which its functions would else keep: see `leave`
@@ -47,7 +49,7 @@ def start(device: torch.device) -> None:
         torch.accelerator.set_device_index(local_rank)
     if world_size() > 1 and not distributed.is_initialized():
         end_with_launcher()
-        join()
+        join(device.type)
         atexit.register(leave)
         agree({"the version of PyTorch": torch.__version__, **code()})
 
@@ -74,7 +76,7 @@ def end_with_launcher() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def join() -> None:
+def join(device_type: str) -> None:
     try:
         store, number, size = next(distributed.rendezvous("env://", timeout=PATIENCE))
     except distributed.DistNetworkError as error:
@@ -85,8 +87,13 @@ def join() -> None:
     if os.environ.get("GROUP_WORLD_SIZE") == "1":  # machine; several may count differently
         # processes that torchrun started again would else find the addresses of those that died
         store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
-    # no backend named: gloo for CPU tensors, nccl for CUDA tensors
-    distributed.init_process_group(store=store, rank=number, world_size=size, timeout=PATIENCE)
+    backend = "gloo"
+    if device_type != "cpu":  # named, as by default there would be none for CPU tensors
+        backend = (
+            f"cpu:gloo,{device_type}:{distributed.get_default_backend_for_device(device_type)}"
+        )
+    group = {"store": store, "rank": number, "world_size": size, "timeout": PATIENCE}
+    distributed.init_process_group(backend, **group)
 
 
 def code() -> dict[str, str]:
@@ -107,7 +114,7 @@ def wrap(net: nn.Module) -> nn.Module:
     if world_size() == 1:
         return net
     agree({f"the shape of {name}": list(p.shape) for name, p in net.named_parameters()})
-    if next(net.parameters()).is_cuda:
+    if next(net.parameters()).device.type != "cpu":
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
     return DistributedDataParallel(net, gradient_as_bucket_view=True)
 
@@ -161,6 +168,22 @@ def agree(fields: dict[str, Any]) -> None:
             if is_main_process():
                 fail(MISMATCH, line)
             raise Ending(MISMATCH, line)
+
+
+def agree_on_data(length: int, read: Callable[[int], Iterable[Tensor]]) -> None:
+    """Compare the number of samples, and the first and the last of them."""
+    if world_size() > 1:
+        with torch.random.fork_rng(devices=[]):  # the first weights may be yet to come
+            ends = {"the first sample": read(0), "the last sample": read(length - 1)}
+            agree({"the number of samples": length, **{k: checksum(v) for k, v in ends.items()}})
+
+
+def checksum(tensors: Iterable[Tensor]) -> str:
+    crc = 0
+    for tensor in tensors:
+        dense = tensor.cpu().clone(memory_format=torch.contiguous_format)
+        crc = crc32(dense.flatten().view(torch.uint8).numpy().tobytes(), crc)
+    return f"{crc:08x}"
 
 
 def lost(error: BaseException) -> str | None:

@@ -1,5 +1,6 @@
 """One process: what the rest of the engine asks about processes when there is only one."""
 
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ def is_main_process() -> bool:
 
 
 def start(device: torch.device) -> None:
-    """Nobody to join."""
+    """Only process: nothing to join."""
 
 
 def bare(net: nn.Module) -> nn.Module:
@@ -50,8 +51,12 @@ def share(value: T) -> T:
 
 
 def agree(fields: dict[str, Any]) -> None:
-    """Nobody to disagree."""
+    """Only process: nothing to compare."""
+
+
+def agree_on_data(length: int, read: Callable[[int], Iterable[Tensor]]) -> None:
+    """Only process: nothing to compare."""
 
 
 def lost(error: BaseException) -> str | None:
-    """Nobody to lose."""
+    """Only process: no other can be gone."""

@@ -22,8 +22,14 @@ from project.engine.checkpoint import (
 from project.engine.errors import DIVERGED, MISMATCH, NOT_WRITTEN, STOPPED
 from project.engine.evaluate import Best
 from project.engine.launch import StopRequest, status
-from project.engine.loader import Loader, micro_batches
-from project.engine.optimize import Average, clip_gradients, decay_groups, learning_rate
+from project.engine.loader import Loader
+from project.engine.optimize import (
+    Average,
+    clip_gradients,
+    decay_groups,
+    learning_rate,
+    micro_batches,
+)
 from project.engine.runtime import Precision, set_seed
 from project.engine.storage import load_checkpoint, write_checkpoint
 from torch import Tensor, nn

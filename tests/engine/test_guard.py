@@ -7,9 +7,8 @@ import torch
 from project.engine.checkpoint import Checkpoints, newest_whole
 from project.engine.errors import DIVERGED, Ending
 from project.engine.guard import FiniteCheck, Guard
-from project.engine.loader import Loader, micro_batches
-from project.engine.optimize import clip_gradients, learning_rate
-from project.engine.prefetch import prefetch
+from project.engine.loader import Loader, prefetch
+from project.engine.optimize import clip_gradients, learning_rate, micro_batches
 from project.engine.runtime import set_seed
 from torch import Tensor, nn
 from torch.amp import GradScaler

@@ -1,18 +1,30 @@
 import multiprocessing
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
 import torch
 from project.engine import loader as module
-from project.engine.errors import DATA, USAGE, BadSampleError
-from project.engine.loader import Loader
-from torch import Tensor
+from project.engine.errors import DATA, MEMORY, USAGE, BadSampleError
+from project.engine.evaluate import evaluate
+from project.engine.loader import Loader, Samples, Workers, copy_stream, prefetch, shortened
+from project.engine.runtime import Precision
+from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
+
+from rendered import SEVERAL
 
 # Python warns of a fork where there are threads; PyTorch's workers are made for it
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+CPU = torch.device("cpu")
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 
 
 class Noisy(Dataset):
@@ -72,7 +84,7 @@ class Stream(IterableDataset):
 def use_processes(monkeypatch: pytest.MonkeyPatch, rank: int, world_size: int) -> None:
     monkeypatch.setattr(module, "rank", lambda: rank)
     monkeypatch.setattr(module, "world_size", lambda: world_size)
-    monkeypatch.setattr(module, "agree", lambda fields: None)
+    monkeypatch.setattr(module, "agree_on_data", lambda length, read: None)
 
 
 def read(
@@ -162,18 +174,19 @@ def test_a_pass_over_the_set_meets_each_sample_once(monkeypatch, kind, world_siz
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "accumulate", "world_size", "sizes"),
-    [(10, 4, 1, "8 or 12"), (9, 1, 2, "8 or 10"), (20, 3, 2, "18 or 24"), (3, 4, 1, "take 4")],
+    ("batch_size", "accumulate", "world_size", "size"),
+    [(10, 4, 1, 12), (9, 1, 2, 10), (20, 3, 2, 24), (3, 4, 1, 4)],
 )
-def test_a_batch_that_does_not_divide_is_refused_with_sizes_that_do(
-    monkeypatch, capsys, batch_size, accumulate, world_size, sizes
+def test_a_batch_that_does_not_divide_is_refused_with_a_size_that_does(
+    monkeypatch, capsys, batch_size, accumulate, world_size, size
 ):
     use_processes(monkeypatch, 0, world_size)
     with pytest.raises(SystemExit) as stopped:
-        Loader(Whole(100), batch_size, accumulate=accumulate)
+        Loader(Whole(100), batch_size, shuffle=True, accumulate=accumulate)
     assert stopped.value.code == USAGE
     error = capsys.readouterr().err
-    assert f"--batch-size {batch_size}" in error and sizes in error and error.count("\n") == 1
+    assert f"--batch-size {batch_size}" in error and error.endswith(f"take {size}\n")
+    Loader(Whole(100), batch_size, accumulate=accumulate)  # of a test set: never divided
 
 
 @pytest.mark.parametrize("how", [{"shuffle": True}, {"drop_last": True}])
@@ -236,20 +249,6 @@ def test_the_samples_of_a_step_are_those_of_all_processes(monkeypatch):
         assert sorted(loader.sample_ids(step)) == sorted(whole[step - 1])
 
 
-def test_processes_agree_on_the_data_and_see_where_it_differs(monkeypatch):
-    asked: list[dict] = []
-    use_processes(monkeypatch, 0, 2)
-    monkeypatch.setattr(module, "agree", asked.append)
-    for dataset in (Noisy(10), Noisy(10), Whole(10), Noisy(9)):
-        Loader(dataset, 2, seed=3)
-    first, again, other, shorter = asked
-    assert first == again != other
-    assert [name for name in first if first[name] != shorter[name]] == [
-        "the number of samples",
-        "the last sample",
-    ]
-
-
 def test_samples_of_similar_length_share_a_batch():
     dataset = Unequal(400)
     for batch in Loader(dataset, 4, shuffle=True, seed=1).steps(range(100)):
@@ -272,3 +271,312 @@ def test_reading_leaves_the_next_epochs_as_they_are():
     before = [batch.micro_batches[0][1].tolist() for batch in loader.steps(range(4))]
     list(Loader(Noisy(8), 4, workers=0))
     assert [batch.micro_batches[0][1].tolist() for batch in loader.steps(range(4))] == before
+
+
+class Contrastive(nn.Module):
+    """A loss of pairs within a batch, which depends on who else is in it."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(outputs @ outputs.T, torch.arange(len(outputs)))
+
+    def count(self, targets: Tensor) -> Tensor:
+        return torch.tensor(len(targets))
+
+
+class Nothing:
+    def reset(self, device: torch.device) -> None:
+        self.counters = torch.zeros(1)
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None: ...
+
+    def compute(self) -> dict[str, float]:
+        return {}
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_a_test_score_does_not_depend_on_accumulate(accumulate):
+    scores = []
+    for parts in (1, accumulate):
+        loader = Loader(Whole(11), 8, accumulate=parts)
+        precision = Precision(CPU, "none")
+        scores.append(evaluate(nn.Identity(), loader, Contrastive(), Nothing(), precision))
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 12])
+def test_processes_share_out_test_batches_that_stay_as_they_are(monkeypatch, world_size):
+    whole = {tuple(indices.tolist()) for _, indices in Loader(Whole(11), 3)}
+    found = []
+    for rank in range(world_size):
+        use_processes(monkeypatch, rank, world_size)
+        found += [tuple(indices.tolist()) for _, indices in Loader(Whole(11), 3)]
+    assert sorted(found) == sorted(whole) and len(whole) == 4
+
+
+def norm() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+
+
+def test_a_last_batch_of_one_is_left_out_where_batch_norm_trains(capsys):
+    net, loader = norm().double(), Loader(Whole(9), 4, shuffle=True)
+    loader.avoid_single_samples(net)
+    assert len(loader) == 2
+    for batch in loader.steps(range(4)):
+        net(batch.micro_batches[0][0])
+    assert capsys.readouterr().err.count("BatchNorm") == 1
+
+
+@pytest.mark.parametrize(("accumulate", "world_size"), [(4, 1), (2, 2), (1, 4)])
+def test_batch_norm_never_gets_a_single_sample(monkeypatch, accumulate, world_size):
+    parts: list[list[int]] = [[] for _ in range(6)]
+    for rank in range(world_size):
+        use_processes(monkeypatch, rank, world_size)
+        loader = Loader(Whole(11), 4, shuffle=True, accumulate=accumulate)
+        loader.avoid_single_samples(norm())
+        for part, batch in zip(parts, loader.steps(range(6)), strict=True):
+            sizes = [len(indices) for _, indices in batch.micro_batches]
+            assert min(sizes) > 1
+            part += sizes if batch.weight else []
+    assert [sum(part) for part in parts] == [4, 4, 3, 4, 4, 3]
+
+
+def test_the_number_of_steps_does_not_depend_on_how_they_are_split(monkeypatch):
+    for length in range(8, 17):
+        steps = set()
+        for accumulate, world_size in [(1, 1), (4, 1), (1, 4), (2, 2), (8, 1)]:
+            use_processes(monkeypatch, 0, world_size)
+            loader = Loader(Whole(length), 8, shuffle=True, accumulate=accumulate)
+            loader.avoid_single_samples(norm())
+            steps.add(len(loader))
+        assert len(steps) == 1
+
+
+@pytest.mark.parametrize("net", [nn.Linear(3, 4), norm().eval()])
+def test_a_network_without_batch_norm_that_trains_gets_every_sample(capsys, net):
+    loader = Loader(Whole(9), 4, shuffle=True)
+    loader.avoid_single_samples(net)
+    assert len(loader) == 3 and capsys.readouterr().err == ""
+
+
+class Several(Dataset):
+    """Samples with a random transform, of several kinds of numbers."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | tuple[Tensor, bool]]:
+        number = torch.tensor(index, dtype=torch.bfloat16)
+        return {"image": torch.rand(3), "target": (number, index > 2)}
+
+
+def test_samples_that_were_sent_to_a_process_are_read_the_same():
+    samples = Samples(Several(), seed=1)
+    sent = ForkingPickler.loads(ForkingPickler.dumps(samples))
+    assert torch.equal(samples[4, [0, 3]]["image"], sent[4, torch.tensor([0, 3])]["image"])
+
+
+@pytest.mark.parametrize(("count", "end"), [(1, "samples 0"), (8, "6, 7"), (9, "6, 7, ...")])
+def test_long_lists_of_samples_are_shortened(count, end):
+    assert shortened(range(count)).endswith(end)
+    assert shortened(torch.arange(count)).endswith(end)
+
+
+class Failing(Dataset):
+    """Does something else than to return sample 5."""
+
+    def __init__(self, what: str | int, seconds: float = 60.0) -> None:
+        self.what = what
+        self.seconds = seconds
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index == 5 and isinstance(self.what, int):
+            os.kill(os.getpid(), self.what)
+        elif index == 5 and self.what == "exits":
+            os._exit(3)
+        elif index == 5 and self.what == "sleeps":
+            time.sleep(self.seconds)
+        return torch.tensor(index), index
+
+
+def ended(capfd: pytest.CaptureFixture[str], dataset: Dataset, code: int) -> str:
+    """Return the line with which reading the data set ends."""
+    try:
+        list(Loader(dataset, 4, workers=2))
+    except SystemExit as error:
+        assert error.code == code
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def workers_of(loader: Loader) -> Workers:
+    assert loader.workers is not None
+    return loader.workers
+
+
+def read_indices(loader: Loader, steps: range) -> list[list[int]]:
+    return [batch.micro_batches[0][1].tolist() for batch in loader.steps(steps)]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 1)
+    monkeypatch.setattr(module, "HANG_SECONDS", 3)
+
+
+@POSIX
+def test_a_killed_worker_is_one_line_that_speaks_of_memory(capfd, impatient):
+    line = ended(capfd, Failing(signal.SIGKILL), MEMORY)
+    assert "SIGKILL" in line and "memory" in line and "--workers" in line
+
+
+@POSIX
+def test_a_bus_error_is_one_line_that_speaks_of_shared_memory(capfd, impatient):
+    assert "/dev/shm" in ended(capfd, Failing(signal.SIGBUS), MEMORY)
+
+
+@POSIX
+@pytest.mark.parametrize(("how", "name"), [(signal.SIGSEGV, "SIGSEGV"), ("exits", "exit code 3")])
+def test_a_crashed_worker_is_one_line_with_the_samples_that_are_due(capfd, impatient, how, name):
+    line = ended(capfd, Failing(how), DATA)
+    assert name in line and "samples 4, 5, 6, 7 are due" in line and "--workers 0" in line
+
+
+@POSIX
+def test_a_worker_that_hangs_is_one_line_with_the_samples_and_gone(capfd, impatient):
+    began = time.monotonic()
+    line = ended(capfd, Failing("sleeps"), DATA)
+    assert "for 3 s" in line and "samples 4, 5, 6, 7 are due" in line
+    assert time.monotonic() - began < 20
+    assert not multiprocessing.active_children()
+
+
+def test_a_slow_worker_is_waited_for(impatient):
+    loader = Loader(Failing("sleeps", seconds=1.5), 4, workers=2)
+    assert read_indices(loader, range(3)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+@POSIX
+def test_the_death_of_a_worker_interrupts_nothing_but_waiting_for_it(capfd, impatient):
+    loader = Loader(Failing("nothing"), 1, workers=1)
+    steps = loader.steps(range(12))
+    next(steps)
+    for process in workers_of(loader).processes:
+        process.kill()
+        process.join()
+    assert capfd.readouterr().err == ""
+    with pytest.raises(SystemExit) as stopped:
+        list(steps)
+    assert stopped.value.code == MEMORY
+    assert "SIGKILL" in capfd.readouterr().err
+
+
+@POSIX
+def test_a_worker_that_died_between_two_passes_is_named_in_the_second(capfd, impatient):
+    loader = Loader(Failing("nothing"), 4, workers=1)
+    read_indices(loader, range(3))
+    for process in workers_of(loader).processes:
+        process.kill()
+        process.join()
+    with pytest.raises(SystemExit) as stopped:
+        read_indices(loader, range(3))
+    assert stopped.value.code == MEMORY
+
+
+def test_a_pass_left_early_does_not_spoil_the_next():
+    loader = Loader(Failing("nothing"), 1, workers=2)
+    for _ in range(3):
+        assert next(loader.steps(range(12))).micro_batches[0][1].tolist() == [0]
+    assert read_indices(loader, range(6, 12)) == [[6], [7], [8], [9], [10], [11]]
+
+
+def test_a_batch_larger_than_shared_memory_is_one_line(capfd, monkeypatch):
+    def full(self: Tensor) -> Tensor:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: full (28)")
+
+    monkeypatch.setattr(Tensor, "share_memory_", full)
+    assert "/dev/shm" in ended(capfd, Failing("nothing"), MEMORY)
+
+
+def test_a_data_set_that_cannot_be_sent_to_a_process_is_one_line(capfd, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: "spawn")
+    dataset = Failing("nothing")
+    dataset.transform = lambda image: image  # type: ignore[attr-defined]
+    loader = Loader(dataset, 4, workers=1)
+    workers_of(loader).loader.multiprocessing_context = "spawn"
+    with pytest.warns(UserWarning, match="pickle"), pytest.raises(SystemExit) as stopped:
+        read_indices(loader, range(3))
+    assert stopped.value.code == USAGE
+    assert "--workers 0" in capfd.readouterr().err
+
+
+SIGNALLED = """
+import multiprocessing, os, signal, sys, torch
+from torch.utils.data import Dataset
+from project.engine.loader import Loader
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        return torch.tensor(index), index
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    asked = []
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        signal.signal(getattr(signal, name), lambda number, frame: asked.append(number))
+    loader = Loader(Numbers(), 4, workers=2)
+    found = []
+    for step, batch in enumerate(loader.steps(range(10))):
+        found += batch.micro_batches[0][1].tolist()
+        if step < 3:
+            os.killpg(0, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)[step])
+    assert found == list(range(40)) and len(asked) == 3, (found, asked)
+"""
+
+
+@POSIX
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_signal_to_the_whole_group_leaves_the_workers_alive(tmp_path, method):
+    script = tmp_path / "script.py"
+    script.write_text(SIGNALLED)
+    done = subprocess.run(
+        [sys.executable, str(script), method],
+        cwd=SEVERAL,
+        env=os.environ | {"PYTHONPATH": str(SEVERAL)},
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_the_batches_come_in_order_and_all_of_them():
+    batches = [(torch.tensor(i), {"label": torch.tensor(-i)}) for i in range(5)]
+    found = [(inputs.item(), targets["label"].item()) for inputs, targets in prefetch(batches, CPU)]
+    assert found == [(i, -i) for i in range(5)]
+
+
+def test_nothing_is_loaded_before_it_is_asked_for():
+    asked = []
+    batches = prefetch((asked.append(i) or torch.tensor(i) for i in range(5)), CPU)
+    assert asked == []
+    next(batches)
+    assert len(asked) <= 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+def test_batches_on_cuda_are_those_of_the_loader():
+    batches = [torch.full((1 << 20,), i).pin_memory() for i in range(8)]
+    sums = [batch.double().sum() for batch in prefetch(batches, torch.device("cuda"))]
+    assert [total.item() for total in sums] == [i * 2.0**20 for i in range(8)]
+
+
+def test_one_stream_a_device_copies_all_batches(monkeypatch):
+    # the allocator keeps free memory apart by stream, so each new one would take more of it
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    made = {copy_stream(torch.device("cuda", index)) for index in (0, 1, 0, 1)}
+    assert len(made) == 2

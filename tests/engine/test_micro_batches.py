@@ -1,7 +1,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from project.engine.loader import Batch, Loader, micro_batches
+from project.engine.loader import Batch, Loader
+from project.engine.optimize import micro_batches
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 

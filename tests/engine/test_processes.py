@@ -20,8 +20,8 @@ from project.engine.checkpoint import Checkpoints
 from project.engine.errors import DEVICE, MISMATCH, NOT_WRITTEN, USAGE, Ending
 from project.engine.evaluate import evaluate
 from project.engine.launch import status
-from project.engine.loader import Loader, micro_batches
-from project.engine.optimize import Average, clip_gradients, decay_groups
+from project.engine.loader import Loader
+from project.engine.optimize import Average, clip_gradients, decay_groups, micro_batches
 from project.engine.run import open_run
 from project.engine.runtime import Precision, open_device
 from project.engine.storage import load_checkpoint
@@ -283,6 +283,36 @@ def test_the_names_of_weights_are_bare(folder, both):
 def test_a_process_that_left_has_no_thread_of_the_group(both):
     # such a thread aborts its process when it meets the end of Python, after all work was done
     assert [name for found in both for name in found["threads"] if "gloo" in name] == []
+
+
+def test_a_checksum_tells_samples_apart_and_nothing_else():
+    images = torch.arange(12.0).view(2, 6), torch.arange(12.0).view(2, 6).bfloat16()
+    found = {processes.checksum([image[0]]) for image in images}
+    found |= {processes.checksum([image[1]]) for image in images}
+    assert len(found) == 4
+    view = images[0].T  # not contiguous
+    assert processes.checksum([view[0]]) == processes.checksum([view[0].clone()])
+    assert processes.checksum([]) == processes.checksum([torch.zeros(0)])
+
+
+def test_processes_agree_on_the_data_and_see_where_it_differs(monkeypatch):
+    asked: list[dict] = []
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
+    monkeypatch.setattr(processes, "agree", asked.append)
+    state = torch.get_rng_state()
+    for length, first in ((10, 0), (10, 0), (10, 1), (9, 0)):
+        processes.agree_on_data(length, lambda index, by=first: [torch.rand(1) * 0 + index + by])
+    same, again, other, shorter = asked
+    assert same == again
+    assert [name for name in same if same[name] != other[name]] == [
+        "the first sample",
+        "the last sample",
+    ]
+    assert [name for name in same if same[name] != shorter[name]] == [
+        "the number of samples",
+        "the last sample",
+    ]
+    assert torch.equal(torch.get_rng_state(), state)  # the weights that are drawn next
 
 
 def test_one_process_alone_has_nothing_around_its_network():

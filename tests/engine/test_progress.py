@@ -8,9 +8,14 @@ import torch
 from project.engine import writer as module
 from project.engine.guard import Guard
 from project.engine.launch import StopRequest
-from project.engine.loader import Loader, micro_batches
-from project.engine.optimize import Average, clip_gradients, decay_groups, learning_rate
-from project.engine.prefetch import prefetch
+from project.engine.loader import Loader, prefetch
+from project.engine.optimize import (
+    Average,
+    clip_gradients,
+    decay_groups,
+    learning_rate,
+    micro_batches,
+)
 from project.engine.runtime import Precision
 from project.engine.writer import PLAIN_LINE_SECONDS, Progress, intervals
 from torch import nn

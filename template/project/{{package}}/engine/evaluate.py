@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from .errors import DATA, DIVERGED, USAGE, fail
-from .loader import Loader
-from .prefetch import prefetch
+from .loader import Loader, prefetch
 from .processes import bare, gather, sum_over_processes
 from .runtime import Precision, widest_float
 

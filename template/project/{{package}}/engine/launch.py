@@ -8,8 +8,9 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -217,3 +218,27 @@ class StopRequest:
         if is_main_process():
             print(f"stopped and saved after step {step}; --resume auto continues", flush=True)
         raise Ending(STOPPED, self.reason or "another process was asked to stop")
+
+
+@contextmanager
+def signals_blocked() -> Generator[None]:
+    """Let workers that start now never hear of a stop, nor this process of their death.
+
+    A stop reaches the whole process group; the main process alone decides what to do about it. Of a
+    dead worker, PyTorch would raise in the midst of whatever runs, a save among others.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    if multiprocessing.get_start_method() != "fork":
+        resource_tracker.ensure_running()  # which lets some of them through again
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    on_death = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if signal.getsignal(signal.SIGCHLD) is not on_death:
+            signal.signal(signal.SIGCHLD, on_death)

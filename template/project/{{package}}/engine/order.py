@@ -52,11 +52,16 @@ class Order:
     drop_last: bool = False
     limit: int = 0  # use the first `limit` batches, over and over
     lengths: Tensor | None = field(default=None, compare=False)  # of samples; shuffled by them
+    fewest: int = 1  # samples of a batch; what is less is left out
+
+    def __post_init__(self) -> None:
+        if self.lengths is not None and len(self.lengths) != self.length:
+            raise ValueError(f"{len(self.lengths)} lengths for {self.length} samples")
 
     @property
     def steps_per_epoch(self) -> int:
         full, rest = divmod(self.length, self.batch_size)
-        steps = full + (rest > 0 and not self.drop_last)
+        steps = full + (rest >= self.fewest and not self.drop_last)
         return min(self.limit, steps) if self.limit else steps
 
     def batch(self, step: int) -> tuple[int, Tensor]:
