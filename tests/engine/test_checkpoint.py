@@ -299,9 +299,10 @@ def test_where_nothing_was_saved_there_is_nothing_to_find(tmp_path):
 
 def test_steps_are_ordered_by_number(tmp_path):
     save(tmp_path, 9, 10, 100)
-    newest, before = newest_whole(tmp_path), newest_whole(tmp_path, before=100)
+    newest = newest_whole(tmp_path)
     assert newest is not None and newest.name == "step-100.pt"
-    assert before is not None and before.name == "step-10.pt"
+    save(tmp_path, 11, keep=2)
+    assert names(tmp_path) == {"step-100.pt", "step-11.pt"}
 
 
 def test_checkpoints_of_later_steps_are_set_aside(tmp_path, capsys):
@@ -464,12 +465,15 @@ def test_weights_without_a_step_are_nothing_to_go_on_from(tmp_path, capsys):
 
 
 def test_scores_of_any_library_are_saved_as_numbers(tmp_path):
-    checkpoints = Checkpoints(tmp_path, {"net": make_net()}, ABOUT, every=1, keep=2)
+    best = Best("accuracy", higher=True, patience=0)
+    checkpoints = Checkpoints(tmp_path, {"net": make_net(), "best": best}, ABOUT, every=1, keep=2)
     scores: dict[str, Any] = {"accuracy": np.float32(0.5), "f1": np.float64(1)}
-    checkpoints.save(1, scores | {"loss": torch.tensor(0.25)})
-    saved = load_checkpoint(tmp_path / "checkpoints" / "step-1.pt")["scores"]
-    assert saved == {"accuracy": 0.5, "loss": 0.25, "f1": 1.0}
-    assert {type(score) for score in saved.values()} == {float}
+    scores["loss"] = torch.tensor(0.25)
+    checkpoints.save(1, scores, best=best.update(scores))
+    saved = load_checkpoint(tmp_path / "checkpoints" / "best.pt")
+    assert saved["scores"] == {"accuracy": 0.5, "loss": 0.25, "f1": 1.0}
+    numbers = [*saved["scores"].values(), saved["state"]["best"]["score"]]
+    assert {type(number) for number in numbers} == {float}
 
 
 def test_an_older_checkpoint_without_some_parts_restores_the_others(tmp_path):
@@ -654,4 +658,4 @@ def test_a_checkpoint_of_another_class_is_refused_before_it_is_built(tmp_path, c
         pick_checkpoint(path, Other)
     assert stopped.value.code == MISMATCH
     error = capsys.readouterr().err
-    assert "width" in error and "Other" in error and error.count("\n") == 1
+    assert "Other missing a required argument: 'depth'" in error and error.count("\n") == 1

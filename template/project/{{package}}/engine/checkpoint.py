@@ -2,7 +2,6 @@
 
 import inspect
 import io
-import math
 import re
 from pathlib import Path
 from textwrap import shorten
@@ -76,7 +75,7 @@ class Checkpoints:
         self.drop_oldest()
 
     def drop_oldest(self) -> None:
-        for path in saved_steps(self.folder)[self.keep :]:
+        for path in list(saved_steps(self.folder).values())[self.keep :]:
             drop_record(path)
             path.unlink(missing_ok=True)
 
@@ -112,26 +111,20 @@ class Checkpoints:
 # files of a run
 
 
-def saved_steps(folder: Path) -> list[Path]:
+def saved_steps(folder: Path) -> dict[int, Path]:
     """Return the checkpoints of a run's steps, the newest first; by number, not by a clock."""
-    found = [path for path in folder.glob("step-*.pt") if path.stem[5:].isdecimal()]
-    return sorted(found, key=step_of, reverse=True)
+    found = {path.stem[5:]: path for path in folder.glob("step-*.pt")}
+    return dict(sorted(((int(n), p) for n, p in found.items() if n.isdecimal()), reverse=True))
 
 
-def step_of(path: Path) -> int:
-    return int(path.stem.removeprefix("step-"))
-
-
-def newest_whole(run_folder: Path, before: float = math.inf, *, mend: bool = False) -> Path | None:
+def newest_whole(run_folder: Path, *, mend: bool = False) -> Path | None:
     """Return the newest checkpoint that is whole; None where none has been written.
 
     A damaged one is named, and with `mend` it is set aside.
     """
     folder = run_folder / "checkpoints"
     damaged = sorted(path.name for path in folder.glob("*.damaged"))
-    for path in saved_steps(folder):
-        if step_of(path) >= before:
-            continue
+    for path in saved_steps(folder).values():
         try:
             check(path)
             return path
@@ -148,8 +141,8 @@ def newest_whole(run_folder: Path, before: float = math.inf, *, mend: bool = Fal
 
 def set_newer_aside(run_folder: Path, step: float) -> None:
     """Make way for a run that goes on from an earlier step."""
-    for path in saved_steps(run_folder / "checkpoints"):
-        if step_of(path) > step:
+    for later, path in saved_steps(run_folder / "checkpoints").items():
+        if later > step:
             set_aside(path, "newer")
             print(f"{path}: is of a later step; kept as {path.name}.newer")
 
@@ -196,10 +189,8 @@ def pick_checkpoint(path: Path | None, network: type[nn.Module]) -> dict[str, An
     checkpoint = load_checkpoint(path / "checkpoints" / "best.pt" if path.is_dir() else path)
     try:
         inspect.signature(network).bind(**checkpoint["model"])
-    except TypeError:
-        theirs = ", ".join(map(str, checkpoint["model"])) or "nothing"
-        path, name = checkpoint["path"], network.__name__
-        fail(MISMATCH, f"{path}: of another network, made with {theirs}; {name} is not")
+    except TypeError as error:
+        fail(MISMATCH, f"{checkpoint['path']}: of another network; {network.__name__} {error}")
     for part in ("model", "data", "config"):
         checkpoint[part] = Saved(checkpoint[part], f"{checkpoint['path']}: {part}")
     return checkpoint
@@ -260,7 +251,4 @@ def refuse_difference(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) 
 
 def first_not_finite(weights: dict[str, Tensor]) -> str | None:
     """Return the name of the first weight that holds a NaN or an infinity; waits for the device."""
-    if not weights:
-        return None
-    finite = torch.stack([tensor.isfinite().all() for tensor in weights.values()]).tolist()
-    return None if all(finite) else list(weights)[finite.index(False)]
+    return next((name for name, weight in weights.items() if not weight.isfinite().all()), None)

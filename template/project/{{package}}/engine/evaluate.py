@@ -91,7 +91,7 @@ class Best:
         if self.name not in scores:
             there = ", ".join(scores)
             fail(USAGE, f"Best({self.name!r}) in train.py: the test pass gives {there}; name one")
-        score = scores[self.name]
+        score = float(scores[self.name])  # the owner's may be NumPy's
         better = self.score is None or self.sign * score > self.sign * self.score
         better = better and not math.isnan(score)  # which nothing would ever beat
         if better:
