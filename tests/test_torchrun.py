@@ -55,7 +55,7 @@ if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "1"
     time.sleep(3)  # the other one looks for this one's address meanwhile, and must not find the old
 elif os.environ["RANK"] == "1" and fault == "other flag":
     sys.argv += ["--lr", "0.5"]
-elif os.environ["RANK"] == "1" and fault != "none":
+elif os.environ["RANK"] == "1" and fault not in ("none", "no reader"):
     register_optimizer_step_post_hook(strike)
 runpy.run_path("train.py", run_name="__main__")
 """
@@ -72,14 +72,18 @@ class Torchrun:
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         launch += ["--nproc-per-node=2", f"--max-restarts={restarts}", "faulty.py", fault]
         train = ["train.py", *TRAIN, "--workers", str(workers), "--run-dir", name]
+        reading, writing = os.pipe()
+        os.close(reading)
         with self.log.open("w") as log:
+            output = writing if fault == "no reader" else log
             self.launcher = subprocess.Popen(
                 [*launch, *train],
                 cwd=project,
                 env=SURROUNDINGS | {variable: value},
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=output,
+                stderr=log if output == writing else subprocess.STDOUT,
             )
+        os.close(writing)
 
     def alive(self) -> list[int]:
         """Return the launcher, the processes and their workers, as far as they still run."""
@@ -157,6 +161,12 @@ def test_processes_with_different_flags_end_before_there_is_a_folder(torchrun) -
     assert run.output().count(line) == 1
     assert "(exitcode: 78)" in run.output() and run.tracebacks() == 0
     assert not run.folder.exists()
+
+
+def test_a_reader_that_is_gone_ends_no_process(torchrun) -> None:
+    run = torchrun("unread", "no reader")
+    assert run.finish() == 0, run.output()
+    assert run.status()["state"] == "finished" and run.tracebacks() == 0
 
 
 def test_killed_process_takes_the_others_along(torchrun) -> None:

@@ -33,7 +33,8 @@ def test_every_code_has_one_meaning():
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("no answer from http://me:pa55@host:5000/a@b", "no answer from http://***@host:5000/a@b"),
+        ("no answer from http://me:pa55@host:5000/a", "no answer from http://***@host:5000/a"),
+        ("https://me:p/a@s@host", "https://***@host"),
         ("https://token@host", "https://***@host"),
         ("postgresql://u:p@ss@host/db, s3://bucket", "postgresql://***@host/db, s3://bucket"),
         ("a//b, me@host", "a//b, me@host"),

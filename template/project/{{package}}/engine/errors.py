@@ -47,7 +47,7 @@ def fail(code: int, message: str) -> NoReturn:
 
 def without_passwords(text: str) -> str:
     """Return the text with *** for the user and the password in each address, as of a server."""
-    return re.sub(r"(?<=//)[^/\s]+@", "***@", text)
+    return re.sub(r"(?<=//)\S+@", "***@", text)
 
 
 class Output:

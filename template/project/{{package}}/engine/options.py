@@ -126,23 +126,20 @@ def add_hardware(parser: ArgumentParser, *, device: str, amp: str, accumulate: i
 
 def add_run(parser: ArgumentParser, *, seed: int) -> None:
     add = parser.add_argument_group("run").add_argument
-    place = "a new folder, by default runs/<time>-<name>"
-    seed_of = "what order, augmentation and dropout follow from"
     add("--config", type=Path, help="TOML file of flags, such as a run's config.toml")
-    add("--run-dir", type=Path, help=place)
-    add("--seed", type=seed_number, default=seed, help=seed_of)
+    add("--run-dir", type=Path, help="a new folder, by default runs/<time>-<name>")
+    add("--seed", type=seed_number, default=seed, help="of order, augmentation, dropout")
     where = "continue a checkpoint, or the newest run"
     add("--resume", nargs="?", const="auto", metavar="auto|PATH", help=where)
     add("--init-from", type=Path, help="checkpoint to take fitting weights from")
     add("--freeze", nargs="+", default=[], metavar="PATTERN", help="parameters to keep, as stem.*")
-    every = "optimizer steps between two {}; 0 is an epoch"
     add("--eval-batches", type=count, default=0, help="batches of a test pass; 0 is all")
 
     add = may_change(add)
     add("--time-limit", type=duration, help="save and stop after seconds, or as 45m or 3h30m")
-    add("--log-every", type=whole, default=10, help="optimizer steps between two log lines")
-    add("--eval-every", type=count, default=0, help=every.format("test passes"))
-    add("--save-every", type=count, default=0, help=every.format("checkpoints"))
+    add("--log-every", type=whole, default=10, help="steps between log lines")
+    add("--eval-every", type=count, default=0, help="steps between test passes; 0 is an epoch")
+    add("--save-every", type=count, default=0, help="steps between checkpoints; 0 is an epoch")
     add("--keep", type=several, default=3, help="newest checkpoints to keep, besides the best")
     bad = "on NaN or Inf in the loss or a gradient: stop the run, or skip the step"
     add("--on-nonfinite", choices=("stop", "skip"), default="stop", help=bad)
@@ -256,6 +253,6 @@ def refuse_other_experiment(
         then, value = before.get(name), now.get(name)
         if name in RISING and then and value and value > then:
             continue
-        line = f"--{name.replace('_', '-')} {'not given' if value is None else value}: {path}"
-        line += f" was trained with {'none' if then is None else then}; keep it, or begin a new run"
-        fail(MISMATCH, f"{line} with --init-from {path}")
+        given = "not given" if value is None else value
+        line = f"--{name.replace('_', '-')} {given}: {path} was trained with {then or 'none'}"
+        fail(MISMATCH, f"{line}; keep it, or begin a new run with --init-from {path}")

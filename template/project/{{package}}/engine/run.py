@@ -143,8 +143,8 @@ def find_place(args: Namespace, config: dict[str, Any], name: str) -> tuple[Plac
 
 def holds_run(folder: Path) -> bool:
     """Return whether a run has saved anything here; one that failed before that begins again."""
-    saved = read_status(folder).get("saved_step", 0)
-    return saved > 0 or any((folder / "checkpoints").glob("*.pt*"))
+    saved = read_status(folder).get("saved_step")
+    return bool(saved) or any((folder / "checkpoints").glob("*.pt*"))
 
 
 def finished_at(
