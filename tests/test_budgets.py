@@ -15,17 +15,17 @@ from extensions.features import TASKS
 
 # what a project carries -> at most so many; a bound is lowered, never raised
 CARRIED = {
-    "default render, files": 82,
-    "default render, lines": 6_500,
-    "custom, lines": 5_230,
-    "engine, files": 46,
-    "engine, lines": 3_600,
-    "files to read for a step": 19,
-    "files to read for a save": 9,
-    "files to read for a batch": 8,
+    "default render, files": 59,
+    "default render, lines": 5_830,
+    "custom, lines": 4_605,
+    "engine, files": 18,
+    "engine, lines": 2_755,
+    "files to read for a step": 10,
+    "files to read for a save": 5,
+    "files to read for a batch": 6,
 }
 # lines of the file as it is read, in one sitting
-TRAIN_LINES = 204
+TRAIN_LINES = 200
 # neither blank nor comment nor docstring
 SCRIPT_LINES = 90
 EXPORT_LINES = 120  # a writer for each format
@@ -40,11 +40,9 @@ PUBLIC = {
 }
 # what PyTorch and Python call, set or pass
 CALLED_FROM_OUTSIDE = {
-    *("forward", "benchmark", "worker", "frame"),
+    *("forward", "benchmark", "worker", "frame", "_last_lr"),
     *("_get_default_metavar_for_optional", "_get_help_string"),
 }
-# functions that some projects have and do not call, as yet
-LEFT: set[str] = set()
 
 
 def lines(*paths: Path) -> int:
@@ -163,7 +161,7 @@ def unused(project: Path) -> set[str]:
     vulture = Vulture()
     vulture.scavenge([str(project)], exclude=[str(project / "tests")])
     items: list[Any] = vulture.get_unused_code(min_confidence=60)
-    known = PUBLIC | CALLED_FROM_OUTSIDE | LEFT
+    known = PUBLIC | CALLED_FROM_OUTSIDE
     return {
         f"{Path(item.filename).relative_to(project)}: {item.name}"
         for item in items
