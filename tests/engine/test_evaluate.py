@@ -113,6 +113,25 @@ def test_frozen_parts_stay_in_evaluation_mode():
     assert modes == {name: name[:1] != "0" for name in modes}
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_scripts_move_the_loss_to_the_device_too(run, monkeypatch):
+    moved: list[str] = []
+    to = nn.Module.to
+
+    def note(module: nn.Module, *where, **how) -> nn.Module:
+        moved.append(type(module).__name__)
+        return to(module, *where, **how)
+
+    monkeypatch.setattr(nn.Module, "to", note)
+    flags = ("--dataset", "shapes", "--image-size", "8", "--device", "cpu", "--workers", "0")
+    size = ("--batch-size", "8", "--max-steps", "1", "--eval-batches", "1", "--run-dir", "here")
+    assert run("train.py", *flags, *size)[0] == 0
+    assert "CrossEntropy" in moved
+    moved.clear()
+    assert run("evaluate.py", "here", "--device", "cpu", "--workers", "0")[0] == 0
+    assert "CrossEntropy" in moved
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_is_eval_inside_and_afterwards_what_it_was(training):
     net, modes = make_net().train(training), []

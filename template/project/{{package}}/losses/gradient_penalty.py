@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class GradientPenalty(nn.Module):
     """Critic, (B, ...) real and drawn images, (B,) shares of the drawn -> scalar, a mean over B.
 
-    The gradient is taken between the two, where the shares say, in full precision.
+    The gradient is taken between the two, where the shares say, without autocast.
     """
 
     def forward(
