@@ -604,12 +604,15 @@ def test_names_of_layers_that_were_compiled_alone_are_bare_and_a_layer_may_be_a_
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_init_from_weights_that_are_not_finite_names_file_and_tensor(tmp_path, capsys, value):
+def test_loaded_weights_that_are_not_finite_are_named_with_their_file(tmp_path, capsys, value):
     net = Net()
     weights = {**net.state_dict(), "2.weight": torch.full((1, 8), value)}
     content = {"model": {}, "data": {}, "config": {}, "state": {"net": weights}}
     write_checkpoint(content, tmp_path / "a.pt")
     line = refused(capsys, MISMATCH, init_from, net, tmp_path / "a.pt")
+    assert "a.pt" in line and "2.weight" in line and "--lr" not in line
+    checkpoint = load_checkpoint(tmp_path / "a.pt")
+    line = refused(capsys, MISMATCH, restore_network, net, checkpoint)
     assert "a.pt" in line and "2.weight" in line and "--lr" not in line
     assert all(tensor.isfinite().all() for tensor in net.state_dict().values())
 

@@ -47,8 +47,8 @@ class Checkpoints:
         for name, part in self.state.items():
             weights = state[name] if isinstance(part, nn.Module) or name == "average" else {}
             if broken := first_not_finite(weights):
-                line = f"{name}: {broken} is not finite, so it is not saved; try a lower --lr"
-                fail(DIVERGED, f"step {step}: {line}")
+                reason = f"{broken} of {name} is not finite; try a lower --lr"
+                fail(DIVERGED, f"step {step} is not saved: {reason}")
         # a metric may return the numbers of another library
         numbers = {name: float(score) for name, score in (scores or {}).items()}
         about = {"step": step, "scores": numbers, "kinds": self.kinds(), **self.about}
@@ -83,7 +83,7 @@ class Checkpoints:
         """Put every part back where it was; return the number of steps done."""
         if checkpoint is None:
             return 0
-        path, step, saved = checkpoint["path"], checkpoint["step"], checkpoint["state"]
+        path, step, saved = (checkpoint[part] for part in ("path", "step", "state"))
         if step < 1:
             fail(MISMATCH, f"{path}: holds no step to go on from; --init-from takes its weights")
         for about in ("model", "data"):
@@ -221,8 +221,6 @@ def init_from(net: nn.Module, path: Path | None) -> None:
     fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
     if not fitting:
         fail(MISMATCH, f"--init-from {path}: no weight fits this network")
-    if broken := first_not_finite(fitting):
-        fail(MISMATCH, f"--init-from {path}: {broken} is not finite")
     net.load_state_dict(fitting, strict=False)
     if is_main_process():
         kept, unused = sorted(ours.keys() - fitting.keys()), sorted(theirs.keys() - fitting.keys())
@@ -236,6 +234,8 @@ def bare(weights: Any, net: nn.Module, path: Path) -> dict[str, Tensor]:
     """Return the weights under the names of the network, bare of those of wrappers around it."""
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         fail(MISMATCH, f"{path}: holds no weights of a network")
+    if broken := first_not_finite(weights):
+        fail(MISMATCH, f"{path}: {broken} is not finite")
     ours, wrappers = net.state_dict(), re.compile(r"^((module|_orig_mod)\.)+|(?<=\.)_orig_mod\.")
     return {k if k in ours else wrappers.sub("", k): tensor for k, tensor in weights.items()}
 
