@@ -122,6 +122,7 @@ def test_an_interrupt_says_what_is_saved(folder, capsys, saved, line):
 
 def test_a_lost_process_is_one_line(folder, monkeypatch, capsys):
     monkeypatch.setattr(module, "lost", lambda error: "another process is gone")
+    monkeypatch.setattr(os, "_exit", sys.exit)  # for good, but for this test
     assert code_of(lambda: raises(RuntimeError("connection reset"))) == DEVICE
     assert capsys.readouterr().err == "another process is gone\n"
 

@@ -1,12 +1,16 @@
 import atexit
+import json
 import multiprocessing
 import os
+import signal
 import socket
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,7 @@ from project.engine import processes
 from project.engine.checkpoint import Checkpoints
 from project.engine.errors import DEVICE, MISMATCH, NOT_WRITTEN, USAGE, Ending
 from project.engine.evaluate import evaluate
-from project.engine.launch import status
+from project.engine.launch import launch, status
 from project.engine.loader import Loader
 from project.engine.optimize import Average, clip_gradients, decay_groups, micro_batches
 from project.engine.run import open_run
@@ -131,11 +135,18 @@ def ending(function: Callable[[Any], object], argument: Any) -> tuple[int, str, 
     return ended.value.number, ended.value.reason, printed.getvalue()
 
 
+def surroundings(rank: int, port: int) -> dict[str, str]:
+    """Return what torchrun sets for one of two processes."""
+    return {
+        **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"},
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
+
+
 def work(rank: int, port: int, folder: Path) -> None:
     """Do everything as one of two processes, in the surroundings that torchrun makes."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    os.environ |= surroundings(rank, port)
     torch.set_num_threads(1)
     os.chdir(folder)
     with patch.object(processes, "agree") as agree:
@@ -169,12 +180,50 @@ def work(rank: int, port: int, folder: Path) -> None:
     torch.save(found, folder / f"{rank}.pt")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which two processes have done everything."""
+def work_beside_a_gpu(rank: int, port: int, folder: Path) -> None:
+    """Join as one of two processes with a CUDA device, which PyTorch believes is there."""
+    os.environ |= surroundings(rank, port)
+    torch.set_num_threads(1)
+    gpu = torch.device("cuda")
+    with (
+        patch.object(torch.accelerator, "current_accelerator", lambda **_: gpu),
+        patch.object(torch.accelerator, "device_count", lambda: 2),
+        patch.object(torch.accelerator, "set_device_index") as chosen,
+        # instead of nccl, which needs one
+        patch.object(distributed, "get_default_backend_for_device", lambda _: "gloo"),
+    ):
+        processes.start(gpu)
+    found = {
+        "device": chosen.call_args.args[0],
+        "backends": distributed.get_backend_config(),
+        "any": processes.any_process(rank == 1),
+        "gathered": processes.gather(rank),
+        "sum": processes.sum_over_processes(torch.ones(2)).tolist(),
+    }
+    atexit.unregister(processes.leave)
+    processes.leave()
+    torch.save(found, folder / f"{rank}.pt")
+
+
+def work_until_killed(rank: int, port: int, folder: Path) -> None:
+    """Be killed, or find that the other process was, which leaves the GPU waiting for ever."""
+    os.environ |= surroundings(rank, port)
+
+    def main() -> None:
+        status.begin(folder, {}, 0)
+        with patch.object(processes, "leave", partial(time.sleep, 600)):
+            open_device("cpu")
+        if rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        score(7)
+
+    launch(main)
+
+
+def exit_codes(work: Callable[[int, int, Path], None], folder: Path) -> list[int | None]:
+    """Let two processes work, and return how they end."""
     if sys.platform == "win32":
         pytest.skip("PyTorch's processes on Windows find each other in another way")
-    folder = tmp_path_factory.mktemp("two")
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     context = multiprocessing.get_context("spawn")
     started = [context.Process(target=work, args=(rank, store.port, folder)) for rank in range(2)]
@@ -183,13 +232,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for process in started:
         process.join(timeout=120)
         process.kill()
-    assert [process.exitcode for process in started] == [0, 0]
-    return folder
+    return [process.exitcode for process in started]
+
+
+def two_processes(work: Callable[[int, int, Path], None], folder: Path) -> list[dict]:
+    """Return what two processes have found, each in a file of its own."""
+    assert exit_codes(work, folder) == [0, 0]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("two")
 
 
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict]:
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    """What two processes that did everything in the folder have found."""
+    return two_processes(work, folder)
 
 
 @pytest.mark.parametrize(("accumulate", "dropout"), TRAININGS)
@@ -283,6 +343,38 @@ def test_the_names_of_weights_are_bare(folder, both):
 def test_a_process_that_left_has_no_thread_of_the_group(both):
     # such a thread aborts its process when it meets the end of Python, after all work was done
     assert [name for found in both for name in found["threads"] if "gloo" in name] == []
+
+
+@pytest.mark.parametrize(
+    ("device", "backend"),
+    [("cpu", "gloo"), ("cuda", "cpu:gloo,cuda:nccl"), ("xpu", "cpu:gloo,xpu:xccl")],
+)
+def test_gloo_is_named_beside_what_the_device_needs(monkeypatch, device, backend):
+    asked: list[tuple] = []
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(None, 0, 2)]))
+    monkeypatch.setattr(distributed, "init_process_group", lambda *given, **_: asked.append(given))
+    processes.join(device)
+    assert asked == [(backend,)]
+
+
+def test_tensors_on_the_cpu_are_exchanged_beside_a_gpu(tmp_path):
+    # without a name for it, PyTorch makes a backend for the GPU only
+    for rank, found in enumerate(two_processes(work_beside_a_gpu, tmp_path)):
+        assert found == {
+            "device": rank,
+            "backends": "cpu:gloo,cuda:gloo",
+            "any": True,
+            "gathered": [0, 1],
+            "sum": [2.0, 2.0],
+        }
+
+
+def test_killed_process_ends_the_other_for_good(tmp_path):
+    assert exit_codes(work_until_killed, tmp_path) == [DEVICE, -signal.SIGKILL]
+    told = json.loads((tmp_path / "run_status.json").read_text())
+    assert (told["state"], told["code"]) == ("failed", DEVICE)
+    assert told["reason"].startswith("another process is gone")
 
 
 def test_a_checksum_tells_samples_apart_and_nothing_else():

@@ -31,8 +31,9 @@ def evaluate(
             count = criterion.count(targets)
             sums += torch.stack((loss * count, count))
             metric.update(outputs, targets)
-        loss_sum, count = sum_over_processes(sums).tolist()
-        metric.counters = sum_over_processes(metric.counters)
+        # on the CPU, where a process that is gone is noticed
+        loss_sum, count = sum_over_processes(sums.cpu()).tolist()
+        metric.counters = sum_over_processes(metric.counters.cpu()).to(device)
         if hasattr(metric, "records"):  # of a metric that has to see all samples at once
             records = gather([rows.cpu() for rows in metric.records])
             metric.records = [rows for process in records for rows in process]

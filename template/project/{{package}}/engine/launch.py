@@ -3,6 +3,7 @@
 import json
 import math
 import multiprocessing
+import os
 import re
 import shlex
 import signal
@@ -41,7 +42,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 def launch(main: Callable[[], None]) -> NoReturn:
     """Run `main`; what a user can mend is one line, what is a bug keeps its traceback."""
-    code, reason = 0, None
+    code, reason, gone = 0, None, False
     for name in ("stdout", "stderr"):
         setattr(sys, name, Output(getattr(sys, name), needs_reader=name == "stdout"))
     try:
@@ -57,12 +58,15 @@ def launch(main: Callable[[], None]) -> NoReturn:
         if code == BUG:
             raise
         warn(reason)
+        gone = lost(error) is not None
     finally:
         leave_nobody_behind()
         status.end(code, reason)
         for output in (sys.stdout, sys.stderr):
             if isinstance(output, Output):  # which a library may have replaced
                 output.finish()
+    if gone:  # leaving the group would wait for a GPU that waits for the process that is gone
+        os._exit(code)
     raise SystemExit(code)
 
 
