@@ -304,6 +304,8 @@ BLOCKS = {
 
 # modules of the engine that a project from before 0.4.0 keeps if a file of its owner's imports them
 KEPT = ("debug", "weights")
+# whose files draw noise that belongs to a sample
+NOISY = ("diffusion", "image_generation", "image_to_image")
 
 
 class Logger(NamedTuple):
@@ -379,7 +381,7 @@ def blocks_of(task: str) -> set[str]:
 
 def kept(answers: Mapping[str, Any]) -> list[str]:
     """The modules of the engine that no new project with these answers has."""
-    return [*KEPT]
+    return [*KEPT, *(() if answers["task"] in NOISY else ("noise",))]
 
 
 def left_out(answers: Mapping[str, Any], keep: Iterable[str] = ()) -> list[str]:

@@ -13,14 +13,14 @@ from copier import run_copy
 from releases import ROOT, copy_parts
 
 FOLDER = ROOT / ".render"
-# by folder: a project for several processes, and one whose processes.py knows one only
+# by folder: a project for several processes, and one whose processes.py knows one only, with noise
 PROJECTS: dict[str, dict[str, Any]] = {
     "several": {
         "package": "project",
         "parallel": "ddp",
         "logger": ["tensorboard", "wandb", "mlflow", "csv"],
     },
-    "one": {"package": "alone", "parallel": "none", "logger": ["csv"]},
+    "one": {"package": "alone", "parallel": "none", "logger": ["csv"], "task": "diffusion"},
 }
 SEVERAL = FOLDER / "several"
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from project.engine.noise import normal
+from alone.engine.noise import normal
 
 SHAPE = (3, 8, 8)
 
