@@ -1,9 +1,7 @@
 """Batches by the order: split over processes, read by workers, brought to the device."""
 
 import atexit
-import multiprocessing
 import signal
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -13,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate, get_worker_info
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from .errors import DATA, MEMORY, USAGE, BadSampleError, fail, warn
 from .launch import leave_nobody_behind, signals_blocked
@@ -26,8 +24,6 @@ Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its w
 LOOK_SECONDS = 10  # between two looks at whether the workers are alive
 HANG_SECONDS = 600  # without the batch that is due
 FULL = "shared memory (/dev/shm) is full: give it more (docker run --shm-size=8g), or --workers 0"
-KILLED = "most often because memory ran out; fewer --workers need less"
-DEATHS = {"SIGKILL": (MEMORY, KILLED), "SIGBUS": (MEMORY, FULL)}
 BatchNorm = nn.modules.batchnorm._BatchNorm  # of any dimension, synchronised or not
 
 
@@ -61,29 +57,37 @@ class Loader:
         workers: int | str = "auto",
         device: torch.device | None = None,
     ) -> None:
-        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
-            raise ValueError(f"{type(dataset).__name__}: __len__ is needed")
         length = len(dataset)  # type: ignore[arg-type]
-        lengths = getattr(dataset, "lengths", None)
         if length == 0:
             fail(DATA, "the data set is empty")
         if (shuffle or drop_last) and batch_size > length:
             fail(USAGE, f"--batch-size {batch_size}: the training set has {length} samples only")
         self.parts = accumulate * world_size()  # of a step
-        if shuffle and batch_size % self.parts:
+        if shuffle and (rest := batch_size % self.parts):
             line = f"--batch-size {batch_size}: is no multiple of --accumulate {accumulate} x"
-            more = self.parts - batch_size % self.parts
-            fail(USAGE, f"{line} {world_size()} processes; take {batch_size + more}")
+            fail(USAGE, f"{line} {world_size()} processes; take {batch_size + self.parts - rest}")
+        lengths = getattr(dataset, "lengths", None)
         self.order = Order(length, batch_size, seed, shuffle, drop_last, limit, lengths)
         self.accumulate = accumulate
         self.samples = Samples(dataset, seed)
         agree_on_data(length, lambda index: tensors(usable(self.samples[0, [index]])))
-        if workers == "auto":
-            # four feed most devices
+        if workers == "auto":  # four feed most devices
             spare = max(1, min(4, usable_cores() // world_size() - 1))
             workers = 0 if getattr(dataset, "in_memory", False) else spare
-        pin_memory = device is not None and device.type == "cuda"
-        self.workers = Workers(self.samples, int(workers), pin_memory) if workers else None
+        self.keys, self.workers = Keys(), None
+        if workers:
+            self.workers = DataLoader(
+                self.samples,
+                batch_size=None,
+                sampler=self.keys,
+                num_workers=int(workers),
+                pin_memory=device is not None and device.type == "cuda",
+                persistent_workers=True,
+                worker_init_fn=ignore_interrupts,
+                timeout=LOOK_SECONDS,
+                generator=torch.Generator(),  # its own, or it would draw from the global one
+            )
+            atexit.register(leave_nobody_behind)  # one that hangs would keep the process alive
 
     def avoid_single_samples(self, net: nn.Module) -> None:
         """Let no micro-batch be a single sample, which a BatchNorm that trains cannot take."""
@@ -120,8 +124,35 @@ class Loader:
         return (keys, 1.0) if keys else ([(epoch, indices[: self.order.fewest])], 0.0)
 
     def _read(self, keys: Iterator[Key]) -> Iterator[Any]:
-        batches = self.workers.read(keys) if self.workers else map(self.samples.__getitem__, keys)
-        return map(usable, batches)
+        if self.workers is None:
+            yield from map(usable, map(self.samples.__getitem__, keys))
+            return
+        ahead, due = tee(keys)  # workers take keys long before they are due
+        self.keys.wanted = ((epoch, indices.tolist()) for epoch, indices in ahead)
+        try:
+            with signals_blocked():
+                batches = wait(lambda: iter(self.workers), "the first samples")
+        except (AttributeError, TypeError, PicklingError) as error:
+            line = f"--workers {self.workers.num_workers}: the data set cannot be sent to a process"
+            fail(USAGE, f"{line} ({error}); --workers 0 needs no other process")
+        for _, indices in due:
+            yield usable(wait(batches.__next__, shortened(indices)))
+
+
+def wait(answer: Callable[[], Any], due: str) -> Any:
+    """Return the workers' answer; end the run if one of them died or hangs."""
+    code, reason = DATA, f"no answer from a worker for {HANG_SECONDS} s"
+    for _ in range(HANG_SECONDS // LOOK_SECONDS):
+        try:
+            return answer()
+        except RuntimeError as error:
+            if "exited unexpectedly" in str(error):
+                code, reason = MEMORY, f"{error}, most often because memory ran out"
+                break
+            if not str(error).startswith("DataLoader timed out"):
+                raise  # the data set's own
+    leave_nobody_behind()  # PyTorch would wait for one that hangs
+    fail(code, f"{reason}; {due} are due; try fewer --workers, or 0 to see where")
 
 
 def usable(batch: Any) -> Any:
@@ -157,16 +188,15 @@ class Samples(Dataset):
                 for tensor in tensors(batch):
                     tensor.share_memory_()  # left to PyTorch's sending thread, it may fail unseen
             return batch
-        # returned to who asked, as it would be raised there with a page of traceback in it
-        except BadSampleError as error:
-            return error
-        except OSError as error:
-            where = error.filename or shortened(place)
-            return BadSampleError(f"{where}: {error.strerror or error}")
-        except Exception as error:
+        except Exception as error:  # returned, as a worker would add a page of traceback
+            if isinstance(error, BadSampleError):
+                return error
+            name = shortened(place)
+            if isinstance(error, OSError):
+                return BadSampleError(f"{error.filename or name}: {error.strerror or error}")
             if "unable to allocate shared memory" in str(error):
                 return MemoryError(FULL)
-            error.add_note(f"while reading {shortened(place)} of the data set")
+            error.add_note(f"while reading {name} of the data set")
             raise
 
 
@@ -176,73 +206,20 @@ def shortened(indices: Any) -> str:
 
 
 class Keys:
-    """What the workers are to read next, in the form that a DataLoader asks for."""
+    """What the workers read next; were Loader the sampler, the cycle would delay their end."""
 
-    # apart from Workers: a DataLoader in a reference cycle waits 5 s for workers that are dead
     wanted: Iterator[Key] = iter(())
 
     def __iter__(self) -> Iterator[Key]:
-        return ((epoch, indices.tolist()) for epoch, indices in self.wanted)
+        return self.wanted
 
 
-class Workers:
-    """Processes that read batches: they ignore signals; one that dies or hangs ends the run."""
-
-    def __init__(self, samples: Samples, count: int, pin_memory: bool) -> None:
-        self.keys = Keys()
-        self.processes: set[Any] = set()
-        self.loader = DataLoader(
-            samples,
-            batch_size=None,
-            sampler=self.keys,
-            num_workers=count,
-            pin_memory=pin_memory,
-            persistent_workers=True,
-            worker_init_fn=prepare_worker,
-            timeout=LOOK_SECONDS,
-            generator=torch.Generator(),  # its own, or it would draw from the global one
-        )
-
-    def read(self, keys: Iterator[Key]) -> Iterator[Any]:
-        """Yield a batch for each key, in order."""
-        self.keys.wanted, due = tee(keys)  # workers take keys long before they are due
-        others = set(multiprocessing.active_children())
-        try:
-            with signals_blocked():
-                batches = self.wait(lambda: iter(self.loader))
-        except (AttributeError, TypeError, PicklingError) as error:
-            line = f"--workers {self.loader.num_workers}: the data set cannot be sent to a process"
-            fail(USAGE, f"{line} ({error}); --workers 0 needs no other process")
-        if not self.processes:  # which have just been started
-            self.processes = set(multiprocessing.active_children()) - others
-            atexit.register(leave_nobody_behind)
-        for _, indices in due:
-            yield self.wait(batches.__next__, f" while {shortened(indices)} are due")
-
-    def wait(self, answer: Callable[[], Any], while_due: str = "") -> Any:
-        """Return PyTorch's answer; end the run if a worker died, or hangs."""
-        code = 0
-        for _ in range(HANG_SECONDS // LOOK_SECONDS):
-            try:
-                return answer()
-            except (RuntimeError, OSError, EOFError) as error:
-                time.sleep(0.5)  # a socket breaks before its process is gone
-                code = next((p.exitcode for p in self.processes if p.exitcode), 0)
-                if code:
-                    break
-                if not str(error).startswith("DataLoader timed out"):
-                    raise  # the data set's own
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        what = f"died ({how})" if code else f"gave no answer for {HANG_SECONDS} s"
-        number, advice = DEATHS.get(how, (DATA, "--workers 0 shows where"))
-        leave_nobody_behind()  # those that wait for a dead one would be waited for in turn
-        fail(number, f"a worker {what}{while_due}: {advice}")
-
-
-def prepare_worker(worker: int) -> None:
+def ignore_interrupts(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it cannot be blocked
-    for name in {"SIGBUS", "SIGSEGV"} & vars(signal).keys():  # the main process says it
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+# one a device, because the allocator keeps free memory apart by stream
+copy_stream = cache(lambda device: torch.cuda.Stream(device))
 
 
 def prefetch(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
@@ -262,9 +239,3 @@ def prefetch(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
         for tensor in tensors(moved):  # or its memory is free while that stream still reads it
             tensor.record_stream(torch.cuda.current_stream())
         yield moved
-
-
-@cache
-def copy_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return the device's one stream for copies; the allocator keeps memory apart by stream."""
-    return torch.cuda.Stream(device)

@@ -1,4 +1,4 @@
-"""Which weights move, how far, by which schedule; and their moving average."""
+"""Micro-batches, parameter groups, clipping, the learning-rate schedule and averaged weights."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -29,24 +29,23 @@ RATES: dict[str, Callable[[float], float]] = {
 def micro_batches(
     batch: Batch, net: nn.Module, criterion: Any, noise: tuple[int, int]
 ) -> Iterator[tuple[Any, Any, Tensor | float]]:
-    """Yield inputs, targets and their share of the step.
+    """Yield inputs, targets and the weight of their mean loss in the step's.
 
-    A mean of means is wrong when the parts differ in size. So each part's mean loss counts by its
-    elements, out of those of the whole step over all processes; DDP divides the sum of gradients by
-    the number of processes, and the share undoes that. `noise` is (seed, step): dropout depends on
-    it and on the part's place in the step.
+    A mean of means is wrong when the parts differ in size, so a part weighs its elements, out of
+    those of all processes; DDP divides gradients by the number of processes, which the weight
+    undoes. `noise` is (seed, step): dropout depends on it and on the part's place in the step.
     """
     parts = batch.micro_batches
-    shares: list[Any] = [1.0]
+    weights: list[Any] = [1.0]
     if len(parts) > 1 or world_size() > 1:
         counts = torch.stack([criterion.count(targets) * batch.weight for _, targets in parts])
         counts = counts.to(widest_float(counts.device))
         total = sum_over_processes(counts.sum()).clamp(min=1)
-        shares = list((counts * world_size() / total).unbind())
-    for place, ((inputs, targets), share) in enumerate(zip(parts, shares, strict=True)):
+        weights = list((counts * world_size() / total).unbind())
+    for place, ((inputs, targets), weight) in enumerate(zip(parts, weights, strict=True)):
         seed_noise(mix(*noise, batch.first + place))
         with gradient_sync(net, enabled=place == len(parts) - 1):
-            yield inputs, targets, share
+            yield inputs, targets, weight
 
 
 def freeze(net: nn.Module, patterns: list[str]) -> None:
@@ -58,7 +57,7 @@ def freeze(net: nn.Module, patterns: list[str]) -> None:
             fail(USAGE, f"--freeze {pattern}: no parameter has such a name; parts are {names}")
         for parameter in matches:
             parameter.requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in net.parameters()):
+    if not any(p.requires_grad for p in net.parameters()):
         fail(USAGE, f"--freeze {' '.join(patterns)}: nothing is left to train")
 
 
@@ -76,13 +75,12 @@ def clip_gradients(net: nn.Module, norm: float, value: float) -> Tensor:
 
     A norm that is not finite clips nothing: it would spread over all gradients.
     """
-    trained = [p for p in net.parameters() if p.grad is not None]
     if value:
-        nn.utils.clip_grad_value_(trained, value)
-    total = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        nn.utils.clip_grad_value_(net.parameters(), value)
+    total = nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])
     if norm:
-        clipped = torch.where(total.isfinite(), total, 0.0)
-        nn.utils.clip_grads_with_norm_(trained, norm, clipped)
+        finite = torch.where(total.isfinite(), total, 0.0)
+        nn.utils.clip_grads_with_norm_(net.parameters(), norm, finite)
     return total
 
 
@@ -91,13 +89,12 @@ class LambdaLR(lr_scheduler.LambdaLR):  # named as its parent: checkpoints hold 
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        before = self.get_last_lr()
-        pairs = zip(self.base_lrs, self.lr_lambdas, strict=True)
-        rates = [base * factor(self.last_epoch) for base, factor in pairs]
-        if math.isclose(before[0], rates[0], rel_tol=1e-6):
+        before, factor = self.get_last_lr()[0], self.lr_lambdas[0](self.last_epoch)
+        rates = [base * factor for base in self.base_lrs]
+        if math.isclose(before, rates[0], rel_tol=1e-6):
             return
         if is_main_process():
-            line = f"the learning rate goes on at {rates[0]:.1e} instead of {before[0]:.1e}"
+            line = f"the learning rate goes on at {rates[0]:.1e} instead of {before:.1e}"
             print(f"{line}: --schedule is over the new number of steps")
         self._last_lr = rates
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
@@ -130,9 +127,7 @@ class Average(Generic[Net]):
         if not self.decay:
             return
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        averaged: list[Tensor] = list(self.net.parameters())
-        trained: list[Tensor] = list(self.trained.parameters())
-        torch._foreach_lerp_(averaged, trained, weight)
+        torch._foreach_lerp_([*self.net.parameters()], [*self.trained.parameters()], weight)
         for buffer, newest in zip(self.net.buffers(), self.trained.buffers(), strict=True):
             buffer.copy_(newest)
 

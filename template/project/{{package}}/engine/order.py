@@ -14,25 +14,21 @@ POOL = 50  # batches at most whose samples are sorted together: fewer pad more, 
 @lru_cache(maxsize=2)
 def shuffled(length: int, seed: int, epoch: int) -> Tensor:
     """Return the order of one epoch; it needs no memory of the epochs before."""
-    generator = torch.Generator().manual_seed(mix(seed, epoch))
-    return torch.randperm(length, generator=generator)
+    return torch.randperm(length, generator=torch.Generator().manual_seed(mix(seed, epoch)))
 
 
 @lru_cache(maxsize=2)
 def bucketed(lengths: Tensor, batch_size: int, seed: int, epoch: int) -> Tensor:
     """Return an order of one epoch whose batches hold samples of similar length.
 
-    Within a pool of shuffled samples they are sorted; the batches then come in any order. What
-    makes no whole batch stays as it was shuffled, at the end.
+    Shuffled samples are sorted pool by pool, and the batches shuffled; what fills none comes last.
     """
-    order = shuffled(len(lengths), seed, epoch)
-    count = len(order) // batch_size
-    whole, rest = order[: count * batch_size], order[count * batch_size :]
+    count = len(lengths) // batch_size
+    whole, rest = shuffled(len(lengths), seed, epoch).tensor_split([count * batch_size])
     size = batch_size * max(1, min(POOL, count // 4))  # of all samples, each epoch's were alike
-    pools = [pool[lengths[pool].argsort(stable=True)] for pool in whole.split(size)]
-    generator = torch.Generator().manual_seed(mix(seed, epoch, 1))
-    places = torch.randperm(count, generator=generator)
-    return torch.cat((torch.cat(pools).view(count, batch_size)[places].flatten(), rest))
+    pools = torch.cat([pool[lengths[pool].argsort(stable=True)] for pool in whole.split(size)])
+    places = torch.randperm(count, generator=torch.Generator().manual_seed(mix(seed, epoch, 1)))
+    return torch.cat((pools.view(count, batch_size)[places].flatten(), rest))
 
 
 @lru_cache(maxsize=2)
@@ -67,8 +63,7 @@ class Order:
     def batch(self, step: int) -> tuple[int, Tensor]:
         """Return the epoch of a step, counted from 0, and the indices of its samples."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        if self.limit:
-            epoch = 0
+        epoch = 0 if self.limit else epoch
         first = position * self.batch_size
         last = min(first + self.batch_size, self.length)
         if not self.shuffle:
