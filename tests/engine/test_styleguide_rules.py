@@ -74,5 +74,5 @@ def test_what_is_allowed_is_not(rule: Rule, path: str, source: str) -> None:
 def test_sections_that_are_missing_or_moved_are_found() -> None:
     in_order = [f"# {section}\nx = 1\n" for section in SECTIONS]
     assert sections_out_of_order("".join(in_order)) == []
-    assert sections_out_of_order("".join(in_order[1:])) == ["seed"]
+    assert sections_out_of_order("".join(in_order[1:])) == ["arguments"]
     assert sections_out_of_order("".join([*in_order[1:], in_order[0]]))
