@@ -152,11 +152,10 @@ def test_no_process_is_left_behind(error):
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from project.engine.errors import outlive_readers
 from project.engine.launch import launch
 
 def train():
-    outlive_readers()
+    sys.stdout.needs_reader = False  # as open_run does
     for step in range(9):
         print(step, flush=True)
         print(step, flush=True, file=sys.stderr)
@@ -422,11 +421,13 @@ def test_several_processes_are_resumed_by_as_many(monkeypatch):
     assert resume_command(Path("here")) == f"{start} --run-dir here --resume auto"
 
 
-def test_no_password_of_an_address_is_written(tmp_path, begun):
-    begun.fields["resume"] = "python train.py --data https://me:pa55@host/a"
-    begun.end(BUG, "ConnectionError: http://me:pa55@host:5000 does not answer")
+def test_no_password_of_an_address_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--data", "https://me:pa55@host/a"])
+    status.begin(tmp_path, CONFIG, 0)
+    with pytest.raises(ConnectionError):
+        launch(lambda: raises(ConnectionError("http://me:pa55@host:5000 does not answer")))
     text = (tmp_path / "run_status.json").read_text()
-    assert "pa55" not in text and "//***@host:5000 does" in text
+    assert "pa55" not in text and "//***@host:5000 does" in text and "//***@host/a" in text
 
 
 def test_the_resume_command_hides_secrets(monkeypatch):

@@ -1,4 +1,4 @@
-"""What a run says, in one line, when it cannot go on, and the code it leaves behind."""
+"""What a script says, in one line, when it cannot go on, and the code it leaves behind."""
 
 import os
 import re
@@ -30,24 +30,21 @@ class Ending(SystemExit):  # noqa: N818 (no error: the run may have been asked t
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code)
-        self.number = code
-        self.reason = without_passwords(reason)
-
-
-def warn(message: str) -> None:
-    """Print one line to stderr, whatever the message was made of."""
-    print(without_passwords(" ".join(message.split())), file=sys.stderr, flush=True)
-
-
-def fail(code: int, message: str) -> NoReturn:
-    """Print one line to stderr and exit with `code`."""
-    warn(message)
-    raise Ending(code, " ".join(message.split()))
+        self.number, self.reason = code, without_passwords(reason)
 
 
 def without_passwords(text: str) -> str:
     """Return the text with *** for the user and the password in each address, as of a server."""
     return re.sub(r"(?<=//)\S+@", "***@", text)
+
+
+def warn(message: str) -> None:
+    print(without_passwords(" ".join(message.split())), file=sys.stderr, flush=True)
+
+
+def fail(code: int, message: str) -> NoReturn:
+    warn(message)
+    raise Ending(code, " ".join(message.split()))
 
 
 class Output:
@@ -57,13 +54,10 @@ class Output:
     """
 
     def __init__(self, stream: TextIO | None, *, needs_reader: bool = False) -> None:
-        if isinstance(stream, Output):
-            stream = stream.stream
-        if stream is None:  # it was closed when Python started
-            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (to the end)
-        if isinstance(stream, TextIOWrapper):  # which may lack letters that a path has
+        if isinstance(stream, TextIOWrapper):  # its encoding may lack letters that a path has
             stream.reconfigure(errors="backslashreplace")
-        self.stream = stream
+        # none: it was closed when Python started
+        self.stream: Any = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         self.needs_reader = needs_reader
 
     def __getattr__(self, name: str) -> Any:
@@ -79,24 +73,15 @@ class Output:
     def attempt(self, action: Callable[..., object], *arguments: str) -> None:
         try:
             action(*arguments)
-        except BrokenPipeError:
-            if self.needs_reader:
+        except (OSError, ValueError) as error:  # a ValueError where somebody closed the stream
+            if self.needs_reader and isinstance(error, BrokenPipeError):
                 self.needs_reader = False
                 raise Ending(0, "nobody reads the output any more") from None
-        except (OSError, ValueError):  # a ValueError where somebody closed the stream
-            pass
 
     def finish(self) -> None:
         """Send what still cannot be written nowhere, or Python would complain when it ends."""
-        self.needs_reader = False
         try:
             self.stream.flush()
         except (OSError, ValueError):
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
-
-
-def outlive_readers() -> None:
-    """Go on from here although nobody may read what is printed."""
-    if isinstance(sys.stdout, Output):
-        sys.stdout.needs_reader = False

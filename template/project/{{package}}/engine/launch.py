@@ -4,7 +4,6 @@ import json
 import math
 import multiprocessing
 import os
-import re
 import shlex
 import signal
 import sys
@@ -18,18 +17,8 @@ from typing import Any, NoReturn
 
 import torch
 
-from .errors import (
-    BUG,
-    DEVICE,
-    INTERRUPTED,
-    MEMORY,
-    NOT_WRITTEN,
-    STOPPED,
-    Ending,
-    Output,
-    warn,
-    without_passwords,
-)
+from . import errors
+from .errors import Ending, Output, warn, without_passwords
 from .options import without_secrets
 from .processes import any_process, is_main_process, lost, share, world_size
 from .runtime import started_by_hand
@@ -43,11 +32,11 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 def launch(main: Callable[[], None]) -> NoReturn:
     """Run `main`; what a user can mend is one line, what is a bug keeps its traceback."""
     code, reason, gone = 0, None, False
-    for name in ("stdout", "stderr"):
-        setattr(sys, name, Output(getattr(sys, name), needs_reader=name == "stdout"))
+    out, err = Output(sys.stdout, needs_reader=True), Output(sys.stderr)
+    vars(sys).update(stdout=out, stderr=err)
     try:
         main()
-        sys.stdout.flush()
+        out.flush()
     except Ending as ending:
         code, reason = ending.number, ending.reason
     except SystemExit as ending:  # argparse's, after --help
@@ -55,16 +44,15 @@ def launch(main: Callable[[], None]) -> NoReturn:
         raise
     except BaseException as error:
         code, reason = explain(error)
-        if code == BUG:
+        if code == errors.BUG:
             raise
         warn(reason)
         gone = lost(error) is not None
     finally:
         leave_nobody_behind()
         status.end(code, reason)
-        for output in (sys.stdout, sys.stderr):
-            if isinstance(output, Output):  # which a library may have replaced
-                output.finish()
+        out.finish()
+        err.finish()
     if gone:  # leaving the group would wait for a GPU that waits for the process that is gone
         os._exit(code)
     raise SystemExit(code)
@@ -74,25 +62,17 @@ def explain(error: BaseException) -> tuple[int, str]:
     """Return the code for an error, and a line that says the way out."""
     if isinstance(error, KeyboardInterrupt):
         step = status.fields.get("saved_step")
-        return INTERRUPTED, f"interrupted; saved up to step {step}" if step else "interrupted"
-    if out_of_memory(error):
-        asked = re.search(r"ried to allocate ([\d.]+ \w+)", str(error))
-        more = f" ({asked[1]} more)" if asked else ""
-        return MEMORY, f"out of memory{more}{what_needs_less(status.config)}"
+        return errors.INTERRUPTED, "interrupted" + (f"; saved up to step {step}" if step else "")
+    memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    if memory or "can't allocate memory" in str(error):  # of the host, for a tensor
+        return errors.MEMORY, f"out of memory{what_needs_less(status.config)}"
     if line := lost(error):
-        return DEVICE, line
-    return BUG, f"{type(error).__name__}: {error}"
-
-
-def out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # of the host, for a tensor
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        return errors.DEVICE, line
+    return errors.BUG, without_passwords(f"{type(error).__name__}: {error}")
 
 
 def what_needs_less(config: dict[str, Any]) -> str:
-    """Return what helps, first what changes nothing else."""
+    """Return what needs less memory, beginning with what changes nothing else."""
     if not config:
         return "; try a smaller --batch-size"
     ways = [f"--accumulate {2 * config['accumulate']} is the same training in less"]
@@ -113,24 +93,21 @@ def leave_nobody_behind() -> None:
 
 
 class Status:
-    """run_status.json: what a run is doing or why it ended, which torchrun hides.
-
-    Silent until the run has a folder.
-    """
+    """run_status.json: what a run is doing or why it ended, which torchrun hides."""
 
     def __init__(self) -> None:
-        self.path: Path | None = None
+        self.path: Path | None = None  # until the run has a folder, nothing is written
         self.unsaved: str | None = None
         self.fields: dict[str, Any] = {}
         self.config: dict[str, Any] = {}
 
     def begin(self, folder: Path, config: dict[str, Any], step: int) -> None:
         self.path, self.config, self.unsaved = folder.absolute() / NAME, config, None
-        if is_main_process() and read_status(folder).get("state") == "running":
-            print("the process before was killed: by hand, by a scheduler, or for lack of memory")
         self.fields = {"state": "running", "saved_step": step, "code": None, "reason": None}
         self.fields["resume"] = resume_command(folder)
         if is_main_process():
+            if read_status(folder).get("state") == "running":
+                print("the last process was killed: by hand, by a scheduler, or for lack of memory")
             self.write()
 
     def saved(self, step: int) -> None:
@@ -146,18 +123,18 @@ class Status:
         if unsaved := share(self.unsaved):
             if is_main_process():
                 warn(unsaved)
-            raise Ending(NOT_WRITTEN, unsaved)
+            raise Ending(errors.NOT_WRITTEN, unsaved)
 
     def end(self, code: int, reason: str | None) -> None:
-        """Note how it ended; the process that failed first knows why, the others only that."""
-        if self.path is None or (code in (0, STOPPED) and not is_main_process()):
+        """Note how it ended, unless another process failed first, which alone knows why."""
+        if self.path is None or (code in (0, errors.STOPPED) and not is_main_process()):
             return
         before = read_status(self.path.parent)
         if before.get("state") == "failed":
             return
-        if not is_main_process():  # which alone knows
+        if not is_main_process():  # only that one knows what is saved
             self.fields["saved_step"] = before.get("saved_step", 0)
-        state = {0: "finished", STOPPED: "stopped"}.get(code, "failed")
+        state = {0: "finished", errors.STOPPED: "stopped"}.get(code, "failed")
         self.fields |= {"state": state, "code": code, "reason": reason}
         self.write()
         self.path = None
@@ -165,8 +142,7 @@ class Status:
     def write(self) -> None:
         if self.path is not None:
             with suppress(OSError):  # on a full disk; training is worth more than its status
-                text = json.dumps(self.fields, indent=2) + "\n"
-                write_text(self.path, without_passwords(text))
+                write_text(self.path, json.dumps(self.fields, indent=2) + "\n")
 
 
 status = Status()
@@ -174,19 +150,16 @@ status = Status()
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Return what run_status.json says; nothing where it is missing or damaged."""
-    try:
+    with suppress(OSError, ValueError):
         found = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def resume_command(folder: Path) -> str:
     """Return the command that was given, as one that continues."""
-    start = ["python"]
-    if world_size() > 1:
-        start = ["torchrun", "--standalone", f"--nproc-per-node={world_size()}"]
-    command = shlex.join([*start, *without_secrets(sys.argv)])
+    start = f"torchrun --standalone --nproc-per-node={world_size()}"
+    command = f"{start if world_size() > 1 else 'python'} {shlex.join(without_secrets(sys.argv))}"
     for pair in (["--run-dir", str(folder)], ["--resume", "auto"]):
         text = " " + shlex.join(pair)
         command = command.replace(text, "") + text
@@ -221,15 +194,15 @@ class StopRequest:
         status.fail_if_unsaved()
         if is_main_process():
             print(f"stopped and saved after step {step}; --resume auto continues", flush=True)
-        raise Ending(STOPPED, self.reason or "another process was asked to stop")
+        raise Ending(errors.STOPPED, self.reason or "another process was asked to stop")
 
 
 @contextmanager
 def signals_blocked() -> Generator[None]:
-    """Let workers that start now never hear of a stop, nor this process of their death.
+    """Start worker processes within: they ignore the signals that ask this process to stop.
 
-    A stop reaches the whole process group; the main process alone decides what to do about it. Of a
-    dead worker, PyTorch would raise in the midst of whatever runs, a save among others.
+    A signal reaches the whole process group, and the main process alone decides what to do.
+    PyTorch's handler for a worker's death goes, because it would raise anywhere, even in a save.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -237,12 +210,11 @@ def signals_blocked() -> Generator[None]:
     numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     if multiprocessing.get_start_method() != "fork":
-        resource_tracker.ensure_running()  # which lets some of them through again
+        resource_tracker.ensure_running()  # which unblocks some of them
         signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     on_death = signal.getsignal(signal.SIGCHLD)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if signal.getsignal(signal.SIGCHLD) is not on_death:
-            signal.signal(signal.SIGCHLD, on_death)
+        signal.signal(signal.SIGCHLD, on_death)

@@ -8,10 +8,12 @@ import sys
 import tomllib
 from argparse import Action, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import MISMATCH, USAGE, fail
+from .errors import MISMATCH, USAGE, fail, without_passwords
 
 # say where a run is, not what it does: not in config.toml
 PLACES = {"config", "run_dir", "resume", "check_resume", "defaults"}
@@ -26,13 +28,11 @@ def bounded(kind: Callable[[str], Any], accepts: Callable[[Any], bool], wanted: 
     """Return an argument type that takes numbers of a kind within bounds."""
 
     def parse(text: str) -> Any:
-        try:
+        with suppress(ValueError):
             value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not accepts(value):
-            raise ArgumentTypeError(f"{text} is not {wanted}")
-        return value
+            if accepts(value):
+                return value
+        raise ArgumentTypeError(f"{text} is not {wanted}")
 
     parse.__name__ = "N" if kind is int else "X"  # in --help
     return parse
@@ -48,15 +48,15 @@ fraction = bounded(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
 flag = BooleanOptionalAction  # --memory and --no-memory
 
 
-def duration(text: str) -> float:
-    """Return seconds."""
-    seconds = r"\d+(?:\.\d+)?(?:e[-+]\d+)?"  # config.toml may hold 1e-05
-    parts = re.fullmatch(rf"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:({seconds})s?)?", text)
-    d, h, m, s = map(float, parts.groups("0") if parts else 4 * "0")
-    total = ((24 * d + h) * 60 + m) * 60 + s
-    if not 0 < total < math.inf:
-        raise ArgumentTypeError(f"{text} is not a time, such as 90, 45m or 3h30m")
-    return total
+def seconds(text: str) -> float:
+    parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if not text or not parts:
+        return float(text)
+    d, h, m, s = map(int, parts.groups("0"))
+    return ((24 * d + h) * 60 + m) * 60 + s
+
+
+duration = bounded(seconds, lambda x: 0 < x < math.inf, "a time, such as 90, 45m or 3h30m")
 
 
 def workers(text: str) -> str | int:
@@ -82,7 +82,7 @@ class Parser(ArgumentParser):
 
 
 def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
-    usage = f"%(prog)s {positional} [flags]".replace("  ", " ")
+    usage = " ".join(["%(prog)s", *positional.split(), "[flags]"])
     # no abbreviations: they would break on the day that a longer flag arrives
     parser = Parser(description=description, usage=usage, formatter_class=Help, allow_abbrev=False)
     for word in sys.argv[1:]:
@@ -94,16 +94,16 @@ def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
 def may_change(add: Callable[..., Action], flags: set[str] = FREE) -> Callable[..., Action]:
     """Return an `add_argument` for flags that a resumed run may change."""
 
-    def add_changeable(*names: str, **settings: Any) -> Action:
+    def add_and_note(*names: str, **settings: Any) -> Action:
         action = add(*names, **settings)
         flags.add(action.dest)
         return action
 
-    return add_changeable
+    return add_and_note
 
 
 def may_rise(add: Callable[..., Action]) -> Callable[..., Action]:
-    """Return an `add_argument` for numbers that a resumed run may raise, as to go on for longer."""
+    """Return an `add_argument` for numbers that a resumed run may raise, to train for longer."""
     return may_change(add, RISING)
 
 
@@ -131,8 +131,9 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
     add("--seed", type=seed_number, default=seed, help="of order, augmentation, dropout")
     where = "continue a checkpoint, or the newest run"
     add("--resume", nargs="?", const="auto", metavar="auto|PATH", help=where)
-    add("--init-from", type=Path, help="checkpoint to take fitting weights from")
-    add("--freeze", nargs="+", default=[], metavar="PATTERN", help="parameters to keep, as stem.*")
+    add("--init-from", type=Path, help="checkpoint whose weights to start from, where they fit")
+    frozen = "names of parameters not to train, such as stem.*"
+    add("--freeze", nargs="+", default=[], metavar="PATTERN", help=frozen)
     add("--eval-batches", type=count, default=0, help="batches of a test pass; 0 is all")
 
     add = may_change(add)
@@ -148,12 +149,12 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
 
 def add_inspection(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("inspection").add_argument
-    add("--overfit", type=count, default=0, help="train on the first N batches only")
+    add("--overfit", type=count, default=0, help="train on the first N batches only; 0 is off")
     add("--check-resume", action="store_true", help="prove that a stop changes no later step")
 
     add = may_change(add)
-    add("--dry-run", action=flag, default=False, help="one batch through everything, kept nowhere")
-    add("--profile", type=count, default=0, help="steps to profile into the run folder")
+    add("--dry-run", action=flag, default=False, help="one step and test batch; nothing is kept")
+    add("--profile", type=count, default=0, help="steps to profile into the run folder; 0 is off")
     add("--detect-anomaly", action=flag, default=False, help="trace NaN gradients to their forward")
     add("--check-finite", action=flag, default=False, help="name the first layer with NaN or Inf")
     add("--memory", action=flag, default=False, help="report memory after the first steps")
@@ -174,12 +175,12 @@ def parse(parser: ArgumentParser, needs: Mapping[str, str] | None = None) -> Nam
         key, other = (flag.lstrip("-").replace("-", "_") for flag in (name, needed))
         if getattr(args, key) != parser.get_default(key) and not getattr(args, other):
             parser.error(f"{name}: has no effect without {needed}")
-    if args.check_resume:
-        way = f"python -m {__name__.partition('.')[0]}.check_resume {' '.join(sys.argv)}"
-        fail(USAGE, f"--check-resume: {way.replace(' --check-resume', '')}")
+    if args.check_resume:  # its script does not call it, as those of older projects
+        way = f"python -m {__name__.partition('.')[0]}.check_resume {parser.prog} --flags"
+        fail(USAGE, f"--check-resume: {way}")
     if args.dry_run:
-        args.max_steps, args.log_every, args.run_dir, args.resume = 1, 1, None, None
-        args.eval_batches = 1
+        args.run_dir = args.resume = None
+        args.max_steps = args.log_every = args.eval_batches = 1
     args.defaults = {name: parser.get_default(name) for name in vars(args)}
     return args
 
@@ -192,24 +193,21 @@ def read_config(path: Path, known: dict[str, Any]) -> list[str]:
         fail(USAGE, f"--config {path}: {error}")
     line: list[str] = []
     for name, value in config.items():
-        key = name.replace("_", "-")
-        if key.replace("-", "_") not in known:
-            fail(USAGE, f"--config {path}: --{key} is no flag; --help lists them")
+        flag = f"--{name.replace('_', '-')}"
+        if name.replace("-", "_") not in known:
+            fail(USAGE, f"--config {path}: {flag} is no flag; --help lists them")
         if isinstance(value, bool):
-            line.append(f"--{key}" if value else f"--no-{key}")
+            line.append(flag if value else f"--no-{flag[2:]}")
         elif isinstance(value, list):
-            if any(str(item).startswith("-") for item in value):
-                fail(USAGE, f"--config {path}: --{key}: {value} would be read as flags")
-            line += [f"--{key}", *map(str, value)]
+            line += [flag, *map(str, value)]
         else:
-            line.append(f"--{key}={value}")
+            line.append(f"{flag}={value}")
     return line
 
 
 def resolved(args: Namespace) -> dict[str, Any]:
     """Return what config.toml and the loggers hold: every flag's value, as plain types."""
-    flags = {name: value for name, value in vars(args).items() if name not in PLACES}
-    public = {name: value for name, value in flags.items() if not is_secret(name)}
+    public = {k: v for k, v in vars(args).items() if k not in PLACES and not is_secret(k)}
     given = {name: value for name, value in public.items() if value not in (None, [])}
     return json.loads(json.dumps(given, default=str))  # a path becomes text, in lists, too
 
@@ -220,12 +218,11 @@ def is_secret(name: str) -> bool:
 
 def without_secrets(command: list[str]) -> list[str]:
     """Return the command line with *** where a secret was typed all the same."""
-    shown, hide = [], False
-    for word in command:
+    shown = []
+    for before, word in pairwise(["", *command]):
         flag, equals, _ = word.partition("=")
-        secret = word.startswith("--") and is_secret(flag[2:])
-        shown.append("***" if hide else f"{flag}=***" if secret and equals else word)
-        hide = secret and not equals
+        hidden = f"{flag}=***" if equals and is_secret(flag) else without_passwords(word)
+        shown.append("***" if before.startswith("--") and is_secret(before) else hidden)
     return shown
 
 
@@ -250,9 +247,8 @@ def refuse_other_experiment(
 ) -> None:
     """A resumed run must be the run that was stopped, but for the flags that say otherwise."""
     for name in changed(before, now, defaults):
-        then, value = before.get(name), now.get(name)
-        if name in RISING and then and value and value > then:
+        then, value = before.get(name), now.get(name, "not given")
+        if name in RISING and then and name in now and value > then:
             continue
-        given = "not given" if value is None else value
-        line = f"--{name.replace('_', '-')} {given}: {path} was trained with {then or 'none'}"
+        line = f"--{name.replace('_', '-')} {value}: {path} was trained with {then or 'none'}"
         fail(MISMATCH, f"{line}; keep it, or begin a new run with --init-from {path}")
