@@ -19,18 +19,14 @@ class TensorBoard:
             from torch.utils.tensorboard.summary import hparams
         except ModuleNotFoundError as error:
             fail(USAGE, f"{error}: uv add tensorboard, or pip install tensorboard")
-
-        # SummaryWriter writes in a thread, which ends for good where the disk is full; the next
-        # flush raises the reason, so that its traceback is not needed
-        others = threading.excepthook
-        threading.excepthook = lambda failed: others(failed) if is_other(failed.thread) else None
+        # its thread ends where the disk is full; flush raises the reason: no traceback is needed
+        ours, show = "tensorboard.", threading.excepthook
+        threading.excepthook = lambda e: type(e.thread).__module__.startswith(ours) or show(e)
         self._writer = SummaryWriter(str(folder), purge_step=resume_step + 1)
         # only what the run began with: so the HParams page offers every scalar as a metric
-        plain = (bool, int, float, str)
-        values = {k: v if isinstance(v, plain) else str(v) for k, v in config.items()}
-        _, session_start, _ = hparams(values, {})
-        self._writer.file_writer.add_summary(session_start)  # pyrefly: ignore[missing-attribute]
-        self._writer.flush()
+        values = {k: v if isinstance(v, (int, float, str)) else str(v) for k, v in config.items()}
+        _, start, _ = hparams(values, {})
+        self._writer.file_writer.add_summary(start)  # pyrefly: ignore[missing-attribute]
 
     def add_scalars(self, values: dict[str, float], step: int) -> None:
         for name, value in values.items():
@@ -48,7 +44,3 @@ class TensorBoard:
 
     def close(self) -> None:
         self._writer.close()
-
-
-def is_other(thread: threading.Thread | None) -> bool:
-    return not type(thread).__module__.startswith("tensorboard.")
