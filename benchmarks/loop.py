@@ -52,11 +52,11 @@ import torch
 from bench.data import *
 from bench.engine.optimize import decay_groups, learning_rate
 from bench.engine.order import shuffled
-from bench.engine.runtime import keep_freed_memory, mix, seed_everything
+from bench.engine.runtime import mix, open_device, seed_everything
 from bench.{model} import *
 
 steps, weights = int(sys.argv[1]), sys.argv[2]
-keep_freed_memory()
+open_device("cpu")  # which keeps freed memory
 seed_everything(1)
 {data}
 batch_size, per_epoch = {batch_size}, -(-len(train_set) // {batch_size})

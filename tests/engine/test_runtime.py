@@ -81,18 +81,17 @@ def test_picking_a_device_touches_nothing(monkeypatch):
     def refuse(*_):
         raise AssertionError("touched")
 
-    monkeypatch.setattr(runtime, "keep_freed_memory", refuse)
+    monkeypatch.setattr(runtime.ctypes, "CDLL", refuse)
     monkeypatch.setattr(processes, "start", refuse)
     assert pick_device("cpu") == CPU
-    for name in ("keep_freed_memory", "start"):
-        monkeypatch.setattr(runtime if name[0] == "k" else processes, name, lambda *_: None)
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda _: None)
+    monkeypatch.setattr(processes, "start", lambda _: None)
     assert open_device("cpu") == CPU
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
 def test_a_missing_device_is_one_line(monkeypatch, capsys, name):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
     with pytest.raises(SystemExit) as stopped:
         pick_device(name)
     assert stopped.value.code == DEVICE

@@ -21,7 +21,6 @@ from . import errors
 from .errors import Ending, Output, warn, without_passwords
 from .options import without_secrets
 from .processes import any_process, is_main_process, lost, share, world_size
-from .runtime import started_by_hand
 from .storage import write_text
 
 NAME = "run_status.json"
@@ -178,7 +177,8 @@ class StopRequest:
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         self.reason = signal.Signals(number).name
-        if started_by_hand():  # a scheduler's or torchrun's may come twice
+        # a signal of torchrun or Slurm may come twice
+        if not {"TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"} & os.environ.keys():
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one ends at once
 
     def asked(self) -> bool:

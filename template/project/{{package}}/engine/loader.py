@@ -1,6 +1,7 @@
 """Batches by the order: split over processes, read by workers, brought to the device."""
 
 import atexit
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from .errors import DATA, MEMORY, USAGE, BadSampleError, fail, warn
 from .launch import leave_nobody_behind, signals_blocked
 from .order import Order
 from .processes import agree_on_data, is_main_process, rank, world_size
-from .runtime import mix, move, seed_everything, tensors, usable_cores
+from .runtime import mix, move, seed_everything, tensors
 
 Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its way to a worker
 
@@ -71,8 +72,10 @@ class Loader:
         self.accumulate = accumulate
         self.samples = Samples(dataset, seed)
         agree_on_data(length, lambda index: tensors(usable(self.samples[0, [index]])))
-        if workers == "auto":  # four feed most devices
-            spare = max(1, min(4, usable_cores() // world_size() - 1))
+        if workers == "auto":  # of the cores that this process may use; four feed most devices
+            allowed = getattr(os, "sched_getaffinity", None)
+            cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+            spare = max(1, min(4, cores // world_size() - 1))
             workers = 0 if getattr(dataset, "in_memory", False) else spare
         self.keys, self.workers = Keys(), None
         if workers:

@@ -16,38 +16,37 @@ from torch import Tensor, amp, nn
 from . import processes
 from .errors import DEVICE, USAGE, fail
 
+Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "none": torch.float32}
 
 
 def pick_device(name: str) -> torch.device:
     """Return the device called `name`; "auto" is the accelerator if there is one."""
-    if name == "cuda" and not torch.cuda.is_available():
-        fail(DEVICE, "--device cuda: this PyTorch sees no CUDA device; try --device cpu")
-    if name == "mps" and not torch.backends.mps.is_available():
-        fail(DEVICE, "--device mps: this PyTorch sees no Apple GPU; try --device cpu")
-    if name != "auto":
-        return torch.device(name)
     found = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    if found.type not in ("cuda", "mps", "cpu"):  # `seed_noise` would not seed it
+    if name in ("cuda", "mps") and found.type != name:
+        fail(
+            DEVICE, f"--device {name}: this PyTorch sees no {name.upper()} device; try --device cpu"
+        )
+    if name == "auto" and found.type not in ("cuda", "mps", "cpu"):  # `seed_noise` skips others
         fail(DEVICE, f"--device auto: {found.type} is not supported; take --device cpu")
-    return found
+    return found if name == "auto" else torch.device(name)
 
 
 def open_device(name: str) -> torch.device:
     """Pick the device, let a CPU keep the memory that it frees, and join the other processes."""
     device = pick_device(name)
-    if device.type == "cpu":
-        keep_freed_memory()
+    glibc = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
+    if hasattr(glibc, "mallopt"):  # musl has none
+        # or it gives the activations' memory back to the kernel, and asks for it in every step
+        m_trim_threshold, m_mmap_threshold = -1, -3
+        glibc.mallopt(m_trim_threshold, 1 << 30)
+        glibc.mallopt(m_mmap_threshold, 1 << 25)  # the most that it takes
     processes.start(device)
     return device
 
 
 class Precision:
-    """What --amp asks for, as one autocast context and one gradient scaler.
-
-    Where autocast is off, also for `--amp none`, a GPU multiplies float32 matrices as TF32: with
-    the range of float32, and 10 bits after the binary point.
-    """
+    """What --amp asks for, as one autocast context and one gradient scaler."""
 
     def __init__(self, device: torch.device, name: str) -> None:
         if name == "fp16" and device.type == "cpu":
@@ -56,28 +55,26 @@ class Precision:
             if not torch.cuda.is_bf16_supported(including_emulation=False):
                 fail(USAGE, "--amp bf16: this GPU has no bf16; try --amp fp16 or --amp none")
         if device.type == "cuda":
-            torch.set_float32_matmul_precision("high")  # TF32 where tensor cores have it
-        self.device = device
-        self.dtype = DTYPES[name]
+            # where autocast is off, TF32: the range of float32, and 10 bits after the point
+            torch.set_float32_matmul_precision("high")
+        self.device, self.dtype = device, DTYPES[name]
 
     def autocast(self) -> torch.autocast:
         """Run forward and loss in the lower precision; backward stays outside."""
-        enabled = self.dtype != torch.float32
-        dtype = self.dtype if enabled else None
-        return torch.autocast(self.device.type, dtype=dtype, enabled=enabled)
+        dtype = None if self.dtype == torch.float32 else self.dtype
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def prepare(self, net: nn.Module) -> None:
         """Let the convolutions that PyTorch trains wrongly in bf16 on a CPU compute in float32."""
         if self.device.type == "cpu" and self.dtype == torch.bfloat16:
             for layer in net.modules():
-                if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+                if isinstance(layer, Conv):
                     layer.register_forward_hook(redo_in_float32)
 
     def odd_layers(self, net: nn.Module) -> list[str]:
         """Return weights that tensor cores can't use well: a size is no multiple of 8."""
-        if self.device.type != "cuda" or self.dtype == torch.float32:
-            return []
-        matrices = ((name, p) for name, p in net.named_parameters() if p.ndim > 1)
+        used = self.device.type == "cuda" and self.dtype != torch.float32
+        matrices = ((name, p) for name, p in net.named_parameters() if used and p.ndim > 1)
         return [name for name, p in matrices if any(size % 8 for size in p.shape[:2])]
 
     def scaler(self) -> amp.GradScaler:
@@ -85,9 +82,7 @@ class Precision:
         return amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
-def redo_in_float32(
-    layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: tuple[Tensor], outputs: Tensor
-) -> Tensor | None:
+def redo_in_float32(layer: Conv, inputs: tuple[Tensor], outputs: Tensor) -> Tensor | None:
     """Compute a layer again, in float32, where bf16 would leave parts of its gradient unwritten.
 
     oneDNN, which PyTorch uses on CPUs, does not write the gradient of those weights that meet
@@ -152,11 +147,8 @@ def tensors(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from tensors(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
+    elif isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
             yield from tensors(part)
 
 
@@ -168,28 +160,6 @@ def is_finite(tensor: Tensor) -> Tensor:
     return torch.stack(tensor.detach().aminmax()).isfinite().all()
 
 
-def started_by_hand() -> bool:
-    """Return whether neither torchrun nor Slurm started this process."""
-    return not {"TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"} & os.environ.keys()
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def widest_float(device: torch.device) -> torch.dtype:
     """Return the type for long sums on this device."""
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-def keep_freed_memory() -> None:
-    """Let glibc reuse the activations' memory instead of asking the kernel for it every step."""
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:  # musl has none
-            m_trim_threshold, m_mmap_threshold = -1, -3
-            mallopt(m_trim_threshold, 1 << 30)
-            mallopt(m_mmap_threshold, 1 << 25)  # the most that glibc takes
