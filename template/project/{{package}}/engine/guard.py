@@ -18,8 +18,8 @@ from .runtime import is_finite, tensors
 class Guard:
     """Leaves out steps whose loss or gradients are not finite, and ends the run after too many.
 
-    The numbers stay on the device until they are logged or saved, so no step waits for them. A run
-    that has to end changes no weights between the step that says so and the time it is noticed.
+    No step waits for the device: the numbers stay there until they are logged or saved. From the
+    step that is one too many on, no step changes the weights.
     """
 
     def __init__(

@@ -16,8 +16,8 @@ from .errors import MISMATCH, fail
 
 FORMAT = 1
 PLAIN = (int, float, bool, str, bytes, type(None))
-PARTS = {"format": int, "model": dict, "data": dict, "config": dict, "state": dict}
-PARTS |= {"step": int, "scores": dict, "kinds": dict}
+PARTS = {"format": int, "step": int}
+PARTS |= dict.fromkeys(("model", "data", "config", "state", "scores", "kinds"), dict)
 
 
 class DamagedError(Exception):
@@ -42,16 +42,15 @@ def replacing(path: Path) -> Generator[IO[bytes]]:
 
 def sync_folder(folder: Path) -> None:
     """Let new names outlast a power failure, where the system has a call for that."""
-    if os.name != "posix":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    except OSError as error:  # some network file systems have none for folders
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(number)
+    if os.name == "posix":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        except OSError as error:  # some network file systems have none for folders
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(number)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -109,11 +108,11 @@ def read_archive(path: Path, device: str) -> Any:
             archive = zipfile.ZipFile(file)
             damaged = archive.testzip()
             # what no checksum covers; of a part that is marked as a folder, nothing would be read
-            odd = [
-                p for p in archive.infolist() if p.external_attr or p.file_size != p.compress_size
-            ]
-            if damaged or odd:
-                raise DamagedError(f"damaged at {damaged or odd[0].filename}")
+            for part in archive.infolist():
+                if part.external_attr or part.file_size != part.compress_size:
+                    damaged = damaged or part.filename
+            if damaged:
+                raise DamagedError(f"damaged at {damaged}")
             refuse_code(path)
             return torch.load(path, map_location=device, weights_only=True)
         except DamagedError:
