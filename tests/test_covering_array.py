@@ -53,7 +53,7 @@ ALWAYS = {
     *("train.py", "evaluate.py", "predict.py", "export.py"),
     *("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "ruff.toml"),
     *(".copier-answers.yml", ".gitattributes", ".gitignore"),
-    *("tests/conftest.py", "tests/test_data.py", "tests/test_gpu.py", "tests/test_model.py"),
+    *("tests/conftest.py", "tests/test_data.py", "tests/test_model.py"),
     *("tests/small.py", "tests/test_promises.py", "tests/test_scripts.py"),
     "tests/test_styleguide.py",
 }
