@@ -24,7 +24,7 @@ distributed.all_gather_object(objects, {"a": 1})
 assert objects == [{"a": 1}]
 
 net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 4, 8))
-net = net.to(device, memory_format=torch.channels_last)
+net = net.to(memory_format=torch.channels_last).to(device)
 optimizer = torch.optim.AdamW(net.parameters(), fused=True)
 wrapped = DistributedDataParallel(net, gradient_as_bucket_view=True)
 images = torch.randn(8, 3, 10, 10, device=device)
