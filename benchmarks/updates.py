@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 from edits import KINDS, Edit, NoPlaceError  # noqa: E402
-from extensions.features import TASKS, owned  # noqa: E402
+from extensions.features import TASKS, kept, owned  # noqa: E402
 from releases import (  # noqa: E402
     NEXT,
     RELEASES,
@@ -46,6 +46,7 @@ ANSWERS = {
 OWNER = {edit: owner for owner, edits in KINDS.items() for edit in edits}
 BY_NAME = {edit.__name__: edit for edit in OWNER}
 MARKERS = (b"<<<<<<< before updating", b">>>>>>> after updating")
+DROPPED = "no longer the template's, and not left as it was"
 Files = dict[str, bytes]
 
 
@@ -125,10 +126,20 @@ class Study:
         after, answers = files(project), answers_of(project)
         base = files(self.render(self.version, answers["package"]))
         fresh = files(self.render(NEXT, answers["package"]))
+        # what an older project keeps for its owner's files
+        engine = REPOSITORY / "template" / "project" / "{{package}}" / "engine"
+        for name in kept(answers):
+            path = f"{answers['package']}/engine/{name}.py"
+            if path in after:
+                fresh[path] = (engine / f"{name}.py").read_bytes()
         conflicts = git(project, "diff", "--name-only", "--diff-filter=U").splitlines()
         theirs = {path.removeprefix("/") for path in owned(answers)}
-        faults = broken + check(base, before, fresh, after, theirs, conflicts)
         said = told[0].split()
+        found = check(base, before, fresh, after, theirs, conflicts)
+        # what the template has no more is deleted, and named with the command that shows it
+        named = {word.partition(":./")[2] for word in said if ":./" in word}
+        lost = [f"{name}: {DROPPED}" for name in named if name not in after]
+        faults = broken + [fault for fault in found if fault not in lost]
         faults += [f"{name} conflicts and is not listed" for name in conflicts if name not in said]
         moved = {name for name in base if name not in before and name.endswith("train.py")}
         behind = [name for name in moved if name in fresh and base[name] != fresh[name]]
@@ -155,7 +166,7 @@ def check(
             faults.append(f"{name}: its markers and git's list of conflicts differ")
         elif name not in fresh and old is not None:
             if new not in (old, None) or (new is None and old != base[name]):
-                faults.append(f"{name}: no longer the template's, and not left as it was")
+                faults.append(f"{name}: {DROPPED}")
         elif lost := lost_lines(base.get(name, b""), old or b"", new or b""):
             faults.append(f"{name}: lost {lost}")
         elif name not in conflicts and name != ".copier-answers.yml":
@@ -277,7 +288,9 @@ def share(outcomes: list[Outcome]) -> str:
 def report(outcomes: list[Outcome]) -> None:
     print("\n| edits in files that are | updates | without conflict |\n|---|---|---|")
     single = [outcome for outcome in outcomes if len(outcome.edits) == 1]
-    rows = {f"{owner}": [*filter(lambda o: o.edits[0] in named(owner), single)] for owner in KINDS}
+    rows = {
+        f"{owner}": [*filter(lambda o: o.edits[0] in kinds_of(owner), single)] for owner in KINDS
+    }
     rows["histories of 2 to 6 edits"] = [outcome for outcome in outcomes if len(outcome.edits) > 1]
     for label, found in rows.items():
         if found:
@@ -301,7 +314,7 @@ def report(outcomes: list[Outcome]) -> None:
     print(f"changed by the template where the owner had moved the file: {dict(behind)}")
 
 
-def named(owner: str) -> set[str]:
+def kinds_of(owner: str) -> set[str]:
     return {edit.__name__ for edit in KINDS[owner]}
 
 

@@ -556,16 +556,24 @@ def engine_constant(project: Path, package: str, rng: Random) -> None:
     substitute_one(path, CONSTANT, lambda _: str(rng.randint(2, 99)), rng)
 
 
-def deleted_engine_tests(project: Path, package: str, rng: Random) -> None:
-    paths = sorted((project / "tests" / "engine").glob("test_*.py"))
+def template_s_tests(project: Path) -> list[Path]:
+    """Return tests of the engine, which older releases have, or what the template tests now."""
+    tests = project / "tests"
+    now = [tests / f"test_{name}.py" for name in ("promises", "scripts", "styleguide")]
+    engine = sorted((tests / "engine").glob("test_*.py"))
+    return engine or [path for path in now if path.exists()]
+
+
+def deleted_tests(project: Path, package: str, rng: Random) -> None:
+    paths = template_s_tests(project)
+    for path in paths if rng.random() < 0.3 else rng.sample(paths, min(3, len(paths))):
+        path.unlink()
     if not paths:
         raise NoPlaceError("no tests")
-    for path in paths if rng.random() < 0.3 else rng.sample(paths, 3):
-        path.unlink()
 
 
-def changed_engine_test(project: Path, package: str, rng: Random) -> None:
-    paths = sorted((project / "tests" / "engine").glob("test_*.py"))
+def changed_test(project: Path, package: str, rng: Random) -> None:
+    paths = template_s_tests(project)
     if not paths:
         raise NoPlaceError("no tests")
     add_line(rng.choice(paths), rng)
@@ -679,7 +687,7 @@ KINDS: dict[str, tuple[Edit, ...]] = {
     "the template's": (
         *(line_length, ruff_rules, step_of_ci, deleted_workflow, ignored_path, attributes),
         *(pre_commit_hook, docker_line, line_in_engine, engine_function, engine_constant),
-        *(deleted_engine_tests, changed_engine_test, changed_doctor),
+        *(deleted_tests, changed_test, changed_doctor),
     ),
     "all": (renamed_package, moved_data, reformatted_all, windows_line_ends),
 }
