@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -111,13 +110,13 @@ def test_arguments_of_train_are_read_or_refused_in_one_line(
     args = call(scripts["train"].parse_arguments, empty, line)
     if args is None:
         return
-    config = import_module(scripts["train"].options.__name__.replace("options", "config"))
-    flags_read = config.resolved(args)
+    options = scripts["train"].options
+    flags_read = options.resolved(args)
     # what was read is what --config reads
     path = empty / "config.toml"
-    path.write_text(config.to_toml(flags_read), encoding="utf-8")
+    path.write_text(options.to_toml(flags_read), encoding="utf-8")
     again = call(scripts["train"].parse_arguments, empty, ["--config", str(path)])
-    assert config.resolved(again) == flags_read
+    assert options.resolved(again) == flags_read
 
 
 @pytest.fixture(scope="module")

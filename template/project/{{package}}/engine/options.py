@@ -199,6 +199,8 @@ def read_config(path: Path, known: dict[str, Any]) -> list[str]:
         if isinstance(value, bool):
             line.append(flag if value else f"--no-{flag[2:]}")
         elif isinstance(value, list):
+            if any(str(item).startswith("-") for item in value):
+                fail(USAGE, f"--config {path}: {flag}: {value} would be read as flags")
             line += [flag, *map(str, value)]
         else:
             line.append(f"{flag}={value}")
