@@ -40,7 +40,7 @@ PUBLIC = {
 }
 # what PyTorch and Python call, set or pass
 CALLED_FROM_OUTSIDE = {
-    *("forward", "benchmark", "worker", "frame", "_last_lr"),
+    *("forward", "benchmark", "worker", "frame", "_last_lr", "enabled"),
     *("_get_default_metavar_for_optional", "_get_help_string"),
 }
 
