@@ -123,6 +123,9 @@ def definition(module: str, name: str, engine: Path) -> ast.stmt | None:
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
             return node
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            if name in [target.id for target in node.targets if isinstance(target, ast.Name)]:
+                return definition(module, node.value.id, engine)
         if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
             if name in [alias.asname or alias.name for alias in node.names]:
                 return definition(node.module, name, engine)
