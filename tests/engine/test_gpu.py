@@ -64,7 +64,7 @@ def train(folder: Path, device: str, *flags: str) -> dict:
 
 @pytest.mark.parametrize(
     ("device", "amp"),
-    [pytest.param("cuda", amp, marks=GPU) for amp in ("bf16", "fp16", "none")],
+    [("cpu", "none"), *(pytest.param("cuda", amp, marks=GPU) for amp in ("bf16", "fp16", "none"))],
 )
 def test_every_precision_trains_and_the_scripts_use_it(device, amp, tmp_path):
     flags = ("--amp", amp, "--ema", "0.5", "--accumulate", "2", "--memory")
@@ -79,14 +79,14 @@ def test_every_precision_trains_and_the_scripts_use_it(device, amp, tmp_path):
     assert SMALL["PRINTED"] in run(tmp_path, "predict.py", *SMALL["INPUT"], "--device", device)
 
 
-@pytest.mark.parametrize("device", [pytest.param("cuda", marks=GPU)])
+@pytest.mark.parametrize("device", [pytest.param("cuda", marks=GPU)])  # minutes on a CPU
 def test_a_compiled_network_trains_and_keeps_its_names(device, tmp_path):
     compiled = train(tmp_path, device, "--compile")
     (tmp_path / "run").rename(tmp_path / "compiled")
     assert train(tmp_path, device)["state"]["net"].keys() == compiled["state"]["net"].keys()
 
 
-@pytest.mark.parametrize("device", [pytest.param("cuda", marks=GPU)])
+@pytest.mark.parametrize("device", BOTH)
 def test_a_stopped_and_resumed_run_ends_with_the_same_bits(device, tmp_path):
     SMALL["make_data"](tmp_path)
     steps = 120 if device == "cuda" else 12  # which are as many as a signal may need to arrive
@@ -114,7 +114,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bits(device, tmp_path):
 
 @pytest.mark.parametrize(
     ("device", "amp"),
-    [pytest.param("cuda", amp, marks=GPU) for amp in ("bf16", "fp16")],
+    [("cpu", "bf16"), *(pytest.param("cuda", amp, marks=GPU) for amp in ("bf16", "fp16"))],
 )
 def test_a_run_that_diverges_says_where(device, amp, tmp_path):
     SMALL["make_data"](tmp_path)
