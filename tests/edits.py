@@ -489,8 +489,8 @@ def project_metadata(project: Path, package: str, rng: Random) -> None:
 
 
 def test_settings(project: Path, package: str, rng: Random) -> None:
-    pattern = r'^markers = \["(.*)"\]'
-    substitute(at(project, "pyproject.toml"), pattern, r'markers = ["\1", "slow: takes minutes"]')
+    pattern = r'^testpaths = \["(.*)"\]'
+    substitute(at(project, "pyproject.toml"), pattern, r'testpaths = ["\1", "studies"]')
 
 
 # the template's

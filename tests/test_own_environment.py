@@ -42,7 +42,7 @@ def test_what_is_imported_is_a_dependency(render: Render, task: str) -> None:
     project = render(task=task, package="p", logger=["csv"])
     table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
     named = table["project"]["dependencies"] + table["dependency-groups"]["dev"]
-    names = {re.split(r"[>;\[ ]", name)[0].lower() for name in named}
+    names = {re.split(r"[=>;\[ ]", name)[0].lower() for name in named}
     names = {{"pillow": "PIL"}.get(name, name) for name in names}
     assert imported(project) <= names | sys.stdlib_module_names | {"p", "small"}
 
