@@ -167,7 +167,7 @@ def test_project_runs_nothing_that_it_reads(project: Path) -> None:
     sources = {path: path.read_text(encoding="utf-8") for path in project.rglob("*.py")}
     for path in project.rglob("*.ipynb"):
         sources[path] = cells(path.read_text(encoding="utf-8"))
-    assert len(sources) > 50
+    assert len(sources) > 40
     found = {path.name: list(dangers(text)) for path, text in sources.items()}
     assert {name: calls for name, calls in found.items() if calls} == {}
 
@@ -180,7 +180,7 @@ def test_template_runs_nothing_that_was_typed() -> None:
 def test_template_imports_nothing_that_sends() -> None:
     reads = {"builtins", "collections", "difflib", "functools", "itertools", "json", "keyword"}
     reads |= {"os", "pathlib", "re", "shlex", "shutil", "sys", "textwrap", "typing", "unicodedata"}
-    reads |= {"hashlib", "tomllib"}
+    reads |= {"hashlib", "io", "tomllib"}
     # what Copier itself stands on; subprocess, which calls git
     reads |= {"copier", "copier_template_extensions", "jinja2", "packaging", "yaml", "subprocess"}
     reads |= {"extensions", "migrations"}
