@@ -197,8 +197,11 @@ class Project:
 
     def __exit__(self, *error: object) -> None:
         assert self.server.stdin and self.server.stdout
+        # it has nothing to save; the end of its input it may never see, if a worker that was forked
+        # from this process holds the other end
+        self.server.kill()
+        self.server.wait()
         self.server.stdin.close()
-        self.server.wait(timeout=10)
         self.server.stdout.close()
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -36,13 +36,14 @@ NO_GPU = pytest.mark.skipif(
 GPU = (pytest.mark.gpu, NO_GPU)
 BOTH = ["cpu", pytest.param("cuda", marks=GPU)]
 SECONDS = 120  # for one call of a script
+# of every run: where two differ in it, they differ in the order of their sums
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def call(folder: Path, script: str, *flags: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / script), *flags]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS
+        command, cwd=folder, env=ONE_THREAD, capture_output=True, text=True, timeout=SECONDS
     )
 
 
@@ -95,7 +96,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bits(device, tmp_path):
     run(tmp_path, "train.py", *flags, "--run-dir", "whole")
     parts = tmp_path / "parts" / "checkpoints"
     command = [sys.executable, str(ROOT / "train.py"), *flags, "--run-dir", "parts"]
-    with subprocess.Popen(command, cwd=tmp_path) as process:
+    with subprocess.Popen(command, cwd=tmp_path, env=ONE_THREAD) as process:
         end = time.monotonic() + SECONDS
         while not list(parts.glob("step-*.pt")) and process.poll() is None:
             time.sleep(0.01)
