@@ -13,16 +13,13 @@ from copier import run_copy
 from releases import ROOT, copy_parts
 
 FOLDER = ROOT / ".render"
-# by folder: a project for several processes, and one whose processes.py knows one only, with noise
+# by folder: a project for several processes, whose scripts are run; and one whose processes.py
+# knows one only, with noise, and with the loggers that take seconds to start
 PROJECTS: dict[str, dict[str, Any]] = {
-    "several": {
-        "package": "project",
-        "parallel": "ddp",
-        "logger": ["tensorboard", "wandb", "mlflow", "csv"],
-    },
-    "one": {"package": "alone", "parallel": "none", "logger": ["csv"], "task": "diffusion"},
+    "several": {"package": "project", "parallel": "ddp", "logger": ["tensorboard"]},
+    "one": {"package": "alone", "logger": ["wandb", "mlflow"], "task": "diffusion"},
 }
-SEVERAL = FOLDER / "several"
+SEVERAL, ONE = FOLDER / "several", FOLDER / "one"
 
 
 def digest() -> str:

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from project.engine import mlflow as module
-from project.engine.errors import OUTPUT
-from project.engine.mlflow import MLflow
-from project.engine.writer import Writer
+from alone.engine import mlflow as module
+from alone.engine.errors import OUTPUT
+from alone.engine.mlflow import MLflow
+from alone.engine.writer import Writer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own use of what others deprecate
 
@@ -27,7 +27,7 @@ def test_local_run_reads_back_and_is_found_again_on_resume(tmp_path, monkeypatch
     resumed.close()
 
     client = MlflowClient(f"sqlite:///{(tmp_path / 'mlflow' / 'mlflow.db').as_posix()}")
-    experiment = client.get_experiment_by_name("project")
+    experiment = client.get_experiment_by_name("alone")
     assert experiment is not None
     [run] = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"

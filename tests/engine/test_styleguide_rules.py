@@ -32,7 +32,7 @@ Rule = Callable[[str, str], list[str]]
         (broken_arrows, f"{PACKAGE}/losses/loss.py", "from ..layers.norm import Norm"),
         (broken_arrows, f"{PACKAGE}/ops/metric.py", "from ..layers import norm"),
         (broken_arrows, f"{PACKAGE}/engine/order.py", "from .. import data"),
-        (broken_arrows, f"{PACKAGE}/engine/wandb.py", "from ..net import Net"),
+        (broken_arrows, f"{PACKAGE}/engine/tensorboard.py", "from ..net import Net"),
         (numpy_in_forward, "net.py", "class N:\n def forward(self, x):\n  return np.exp(x)"),
         (numpy_in_forward, "net.py", "class N:\n def forward(self, x):\n  return x.numpy()"),
         (calls_of_forward, "train.py", "outputs = net.forward(inputs)"),

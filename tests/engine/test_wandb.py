@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 import wandb
-from project.engine.errors import OUTPUT
-from project.engine.wandb import WandB
-from project.engine.writer import Writer
+from alone.engine.errors import OUTPUT
+from alone.engine.wandb import WandB
+from alone.engine.writer import Writer
 from wandb.proto import wandb_internal_pb2
 
-from rendered import SEVERAL
+from rendered import ONE
 
 Record: Any = vars(wandb_internal_pb2)["Record"]  # made at import, which no checker sees
 
@@ -101,8 +101,8 @@ KILLED = """
 import os, signal, sys
 from contextlib import suppress
 from pathlib import Path
-from project.engine.wandb import WandB
-from project.engine.writer import Writer
+from alone.engine.wandb import WandB
+from alone.engine.writer import Writer
 
 writer = Writer(Path(sys.argv[1]), {}, WandB)
 writer.add_scalars({"loss": 0.0}, 1)
@@ -121,7 +121,7 @@ print("trained")
 def test_the_run_goes_on_without_a_traceback_when_the_process_of_wandb_is_killed(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)],
-        cwd=SEVERAL,
+        cwd=ONE,
         capture_output=True,
         text=True,
         timeout=120,
