@@ -82,9 +82,8 @@ def wrong_choices(name: str, value: Any, question: Mapping[str, Any], answers: A
             value = None
     choices = question["choices"]
     if isinstance(choices, str):
-        choices = json.loads(
-            features.TASK_CHOICES if name == "task" else features.block_choices(answers)
-        )
+        known = {"task": features.TASK_CHOICES, "logger": features.LOGGER_CHOICES}
+        choices = json.loads(known.get(name) or features.block_choices(answers))
     if isinstance(choices, list):
         choices = dict.fromkeys(choices)
     reasons = {}  # of each choice, why it can not be chosen; empty when it can

@@ -311,17 +311,41 @@ NOISY = ("diffusion", "image_generation", "image_to_image")
 class Logger(NamedTuple):
     """A class in the engine's file of the logger's name, and the package that it stands on."""
 
-    title: str
+    label: str  # of the choice
     class_name: str
     requirement: str
+    path: str  # what it writes, in a run's folder
+    use: str  # of that
 
 
 # besides metrics.csv, which is always there
 LOGGERS = {
-    "tensorboard": Logger("TensorBoard", "TensorBoard", "tensorboard>=2.20"),
-    "wandb": Logger("Weights & Biases", "WandB", "wandb>=0.22"),
-    "mlflow": Logger("MLflow", "MLflow", "mlflow>=3.13"),
+    "tensorboard": Logger(
+        "event files, seen with tensorboard --logdir runs",
+        "TensorBoard",
+        "tensorboard>=2.20",
+        "events.out.tfevents.*",
+        "for `uv run tensorboard --logdir runs`",
+    ),
+    "wandb": Logger(
+        "Weights & Biases, offline until you sync",
+        "WandB",
+        "wandb>=0.22",
+        "wandb/",
+        "offline, for `uv run wandb sync`; WANDB_MODE=online sends at once",
+    ),
+    "mlflow": Logger(
+        "MLflow, in a local store",
+        "MLflow",
+        "mlflow>=3.13",
+        "mlflow/",
+        "a local store, unless MLFLOW_TRACKING_URI names another",
+    ),
 }
+LOGGER_CHOICES = json.dumps(
+    {f"{name}: {row.label}": name for name, row in LOGGERS.items()}
+    | {"csv: metrics.csv is enough": "csv"}
+)
 
 
 class Option(NamedTuple):
@@ -495,6 +519,7 @@ class Features(Extension):
         values: dict[str, Any] = {
             "tasks": TASKS,
             "task_choices": TASK_CHOICES,
+            "logger_choices": LOGGER_CHOICES,
             "catalogue": BLOCKS,
             "loggers": LOGGERS,
             "torch_builds": TORCH_BUILDS,

@@ -3,10 +3,12 @@
 import argparse
 import os
 import platform
+import re
 import shutil
-import sys
+import tomllib
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
@@ -34,15 +36,17 @@ def main() -> None:
         print(f"{level:<8} {text}", flush=True)
         problems += level == "problem"
     print("ready to train" if not problems else f"not ready: {problems} to solve")
-    sys.exit(DEVICE if problems else 0)
+    raise SystemExit(DEVICE if problems else 0)
 
 
 def find(device: str, really_compile: bool) -> Iterator[Finding]:
     """Yield what stands in the way of training, and what does not."""
     yield "ok", f"Python {platform.python_version()}, PyTorch {torch.__version__}"
-    for name in ("tensorboard", "wandb", "mlflow"):
-        if (Path(__file__).parent / "engine" / f"{name}.py").exists() and not find_spec(name):
-            yield "problem", f"logger {name} is missing: uv add {name}, or pip install it"
+    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    for needed in tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]:
+        name = re.split("[<=>~;]", needed)[0]
+        if ";" not in needed and not [*distributions(name=name)]:
+            yield "problem", f"{name} is missing: uv sync, or pip install {name}"
     if os.path.isdir(shared := "/dev/shm"):  # noqa: S108  where workers hand over their batches
         yield space(shared, 1, "shared memory", "docker run --shm-size=8g, or --workers 0")
     yield space(".", 2, "disk", "checkpoints may not fit; --run-dir elsewhere")
@@ -74,19 +78,15 @@ def examine(name: str, really_compile: bool) -> Iterator[Finding]:
         yield "warning" if used else "ok", f"device {device}{used}"
     if kind == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         yield "warning", "--amp fp16 or none; this GPU has no bf16"
-    elif kind == "cpu":
-        fast = any("bf16" in name and has for name, has in torch.cpu.get_capabilities().items())
-        yield "ok", f"--amp bf16 ({'fast' if fast else 'slow'} on this CPU) or none; no fp16"
     else:
-        yield "ok", "--amp bf16, fp16 or none"
+        yield "ok", "--amp bf16 or none" if kind == "cpu" else "--amp bf16, fp16 or none"
     yield compiler(kind, really_compile)
 
 
 def compiler(kind: str, really_compile: bool) -> Finding:
-    needed = "triton" if kind == "cuda" else "a C++ compiler"
     compilers = map(shutil.which, ("c++", "g++", "clang++", "cl"))
     if not (find_spec("triton") if kind == "cuda" else any(compilers)):
-        return "warning", f"--compile needs {needed}: install it, or train without"
+        return "warning", "--compile needs triton on a GPU, a C++ compiler on a CPU, or stays off"
     if not really_compile:
         return "ok", f"--compile has what it needs; python -m {__package__}.doctor --compile tries"
     try:
