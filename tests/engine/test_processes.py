@@ -18,7 +18,6 @@ from unittest.mock import patch
 
 import pytest
 import torch
-import torch.nn.functional as F
 from project.engine import processes
 from project.engine.checkpoint import Checkpoints
 from project.engine.errors import DEVICE, MISMATCH, NOT_WRITTEN, USAGE, Ending
@@ -30,41 +29,11 @@ from project.engine.run import open_run
 from project.engine.runtime import Precision, open_device
 from project.engine.storage import load_checkpoint
 from torch import Tensor, distributed, nn
-from torch.utils.data import Dataset
 
-IGNORED = -100
+from engine.padded import Criterion, Texts
+
 TRAININGS = [(1, 0.0), (2, 0.0), (1, 0.5), (2, 0.5)]  # micro-batches on each process, dropout
 SIZES = [1, 7, 12]  # of test sets
-
-
-class Texts(Dataset):
-    """Sequences of unequal length, padded with targets that do not count."""
-
-    in_memory = True
-
-    def __init__(self, length: int) -> None:
-        generator = torch.Generator().manual_seed(1)
-        self.inputs = torch.randn(length, 6, 5, generator=generator, dtype=torch.float64)
-        self.targets = torch.randint(3, (length, 6), generator=generator)
-        lengths = torch.randint(1, 7, (length, 1), generator=generator)
-        self.targets[torch.arange(6) >= lengths] = IGNORED
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        return self.inputs[indices], self.targets[indices]
-
-
-class Criterion(nn.Module):
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        total = F.cross_entropy(
-            outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        return total / self.count(targets).clamp(min=1)
-
-    def count(self, targets: Tensor) -> Tensor:
-        return targets.ne(IGNORED).sum()
 
 
 class Seen:
