@@ -26,20 +26,28 @@ def start(device: torch.device) -> None:
     """Only process: nothing to join."""
 
 
+def bare(net: nn.Module) -> nn.Module:
+    return net
+
+
 def gradient_sync(net: nn.Module, enabled: bool) -> AbstractContextManager:
     return nullcontext()
 
 
-def same(value: T) -> T:
-    """Return the value: no other process has one to add, or knows it better."""
-    return value
+def sum_over_processes(tensor: Tensor) -> Tensor:
+    return tensor
 
 
-any_process = bare = share = sum_over_processes = same
+def any_process(flag: bool) -> bool:
+    return flag
 
 
 def gather(value: T) -> list[T]:
     return [value]
+
+
+def share(value: T) -> T:
+    return value
 
 
 def agree(fields: dict[str, Any]) -> None:
