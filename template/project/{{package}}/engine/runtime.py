@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, amp, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from . import processes
 from .errors import DEVICE, USAGE, fail
@@ -38,9 +39,8 @@ def open_device(name: str) -> torch.device:
     glibc = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
     if hasattr(glibc, "mallopt"):  # musl has none
         # or it gives the activations' memory back to the kernel, and asks for it in every step
-        m_trim_threshold, m_mmap_threshold = -1, -3
-        glibc.mallopt(m_trim_threshold, 1 << 30)
-        glibc.mallopt(m_mmap_threshold, 1 << 25)  # the most that it takes
+        glibc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
+        glibc.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD, the most that it takes
     processes.start(device)
     return device
 
@@ -132,24 +132,12 @@ def set_seed(seed: int, deterministic: bool) -> None:
 
 def move(batch: Any, device: torch.device) -> Any:
     """Move every tensor of a batch, however nested, without waiting for the copy."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: move(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(move(value, device) for value in batch))
-    if isinstance(batch, (list, tuple)):
-        return type(batch)(move(value, device) for value in batch)
-    return batch
+    return tree_map_only(Tensor, lambda tensor: tensor.to(device, non_blocking=True), batch)
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested tuples, lists and dicts."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (dict, list, tuple)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from tensors(part)
+    """Return the tensors in nested tuples, lists and dicts."""
+    return (part for part in tree_leaves(value) if isinstance(part, Tensor))
 
 
 def is_finite(tensor: Tensor) -> Tensor:
