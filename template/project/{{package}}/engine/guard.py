@@ -120,28 +120,23 @@ class Guard:
 
 
 class FiniteCheck:
-    """Watches every layer's output and gradients; waits for the device once per check."""
+    """Watches every layer's output and gradients."""
 
     def __init__(self, net: nn.Module, gradients: bool = True) -> None:
         self.parameters = dict(net.named_parameters()) if gradients else {}
-        self.flags: list[tuple[str, Tensor]] = []
+        self.looks: list[tuple[str, Tensor]] = []  # what it was, and whether it was finite
         # a layer's hook runs before those of the blocks around it, so the innermost is named
         for name, module in net.named_modules():
             module.register_forward_hook(partial(self.look, f"the output of {name or 'net'}"))
 
     def first(self, loss: Tensor) -> str | None:
         """Name what was first to have a NaN or an infinity since the last call, if anything had."""
-        # backward runs from the last layer to the first; frozen layers have no gradient
-        gradients = [
-            (f"the gradient of {name}", is_finite(parameter.grad))
-            for name, parameter in reversed(self.parameters.items())
-            if parameter.grad is not None
-        ]
-        names, flags = zip(*self.flags, ("the loss", is_finite(loss)), *gradients, strict=True)
-        self.flags = []
-        finite = torch.stack([flag.to(loss.device) for flag in flags]).tolist()
-        return None if all(finite) else names[finite.index(False)]
+        looks, self.looks = [*self.looks, ("the loss", is_finite(loss))], []
+        for name, parameter in reversed(self.parameters.items()):  # as backward runs
+            if parameter.grad is not None:
+                looks.append((f"the gradient of {name}", is_finite(parameter.grad)))
+        return next((name for name, finite in looks if not finite), None)
 
     def look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if torch.is_grad_enabled():  # the test pass is not looked at
-            self.flags += [(name, is_finite(tensor)) for tensor in tensors(output)]
+            self.looks += [(name, is_finite(tensor)) for tensor in tensors(output)]
