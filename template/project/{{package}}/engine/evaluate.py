@@ -1,13 +1,12 @@
 """The test pass, predictions, and the best score so far."""
 
 import math
-from numbers import Real
 from typing import Any
 
 import torch
 from torch import nn
 
-from .errors import DATA, DIVERGED, USAGE, fail
+from .errors import DATA, DIVERGED, fail
 from .loader import Loader, prefetch
 from .processes import bare, gather, sum_over_processes
 from .runtime import Precision, widest_float
@@ -43,16 +42,9 @@ def evaluate(
         fail(DATA, "nothing in the test set has a target, so there is nothing to score")
     if math.isnan(loss_sum):
         fail(DIVERGED, "the test loss is NaN, so a weight or a test sample is; try a lower --lr")
-    return {"loss": loss_sum / count, **plain_numbers(metric.compute())}
-
-
-def plain_numbers(scores: dict[str, Any]) -> dict[str, float]:
-    """Return the scores as Python's floats, from tensors and NumPy's numbers, too."""
-    for name, score in scores.items():
-        if not isinstance(score, Real) and getattr(score, "ndim", None) != 0:
-            kind = type(score).__name__
-            fail(USAGE, f"the metric's {name!r} is a {kind}; a score is one number")
-    return {name: float(score) for name, score in scores.items()}
+    # a metric may return tensors of one number, or NumPy's
+    scores = {name: float(score) for name, score in metric.compute().items()}
+    return {"loss": loss_sum / count, **scores}
 
 
 def train_mode(net: nn.Module) -> None:
@@ -68,8 +60,7 @@ def predict(net: nn.Module, inputs: Any, precision: Precision) -> Any:
     """Return the outputs for one batch that is on the device already."""
     net = bare(net)
     was_training = net.training
-    if was_training:
-        net.eval()
+    net.eval()
     with torch.inference_mode(), precision.autocast():
         outputs = net(inputs)
     if was_training:
@@ -89,12 +80,9 @@ class Best:
 
     def update(self, scores: dict[str, float]) -> bool:
         """Return whether these scores are the best so far."""
-        if self.name not in scores:
-            there = ", ".join(scores)
-            fail(USAGE, f"Best({self.name!r}) in train.py: the test pass gives {there}; name one")
         score = float(scores[self.name])  # the owner's may be NumPy's
         better = self.score is None or self.sign * score > self.sign * self.score
-        better = better and not math.isnan(score)  # which nothing would ever beat
+        better = better and not math.isnan(score)  # which nothing would beat
         if better:
             self.score = score
         self.passes_since = 0 if better else self.passes_since + 1
