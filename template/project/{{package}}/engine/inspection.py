@@ -4,7 +4,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch.profiler import profile, schedule
 
 from .errors import USAGE, fail
 from .loader import Loader
-from .processes import bare, is_main_process
+from .processes import is_main_process
 from .runtime import move
 
 MEMORY_STEP = 2  # gradients and optimizer state exist by then
@@ -31,7 +30,7 @@ class Inspection:
         folder: Path,
         args: Namespace,
     ) -> None:
-        self.net, self.optimizer, self.device = bare(net), optimizer, device
+        self.net, self.optimizer, self.device = net, optimizer, device
         self.folder, self.profiler = folder / "profile", None
         if args.profile and is_main_process():
             steps = schedule(wait=0, warmup=PROFILE_WARMUP, active=args.profile, repeat=1)
@@ -69,20 +68,17 @@ class Inspection:
 
 def memory_in_use(device: torch.device) -> dict[str, float]:
     """Return this process's memory on the device in MiB; asking does not wait for it."""
-    values = {}
     if device.type == "cuda":
-        values["allocated"] = torch.cuda.memory_allocated(device)
-        values["reserved"] = torch.cuda.memory_reserved(device)
-        values["peak"] = torch.cuda.max_memory_allocated(device)
-    elif device.type == "mps":
-        values["allocated"] = torch.mps.current_allocated_memory()
-        values["reserved"] = torch.mps.driver_allocated_memory()
-    elif sys.platform != "win32":  # which does not say
-        import resource
+        allocated, peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+        return {"allocated": allocated / 2**20, "peak": peak / 2**20}
+    if device.type == "mps":
+        return {"allocated": torch.mps.current_allocated_memory() / 2**20}
+    if sys.platform == "win32":  # which does not say
+        return {}
+    import resource
 
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        values["peak"] = peak if sys.platform == "darwin" else peak * 1024
-    return {name: value / 2**20 for name, value in values.items()}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, but on macOS in bytes
+    return {"peak": peak / (2**20 if sys.platform == "darwin" else 2**10)}
 
 
 def mebibytes(tensors: Iterable[Tensor]) -> float:
@@ -91,7 +87,6 @@ def mebibytes(tensors: Iterable[Tensor]) -> float:
 
 def memory_report(net: nn.Module, optimizer: Optimizer, device: torch.device) -> str:
     """Return a table of what the network, its gradients and its optimizer hold."""
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
     states = [value for state in optimizer.state.values() for value in state.values()]
     sizes = {
         "parameters": mebibytes(net.parameters()),
@@ -99,10 +94,8 @@ def memory_report(net: nn.Module, optimizer: Optimizer, device: torch.device) ->
         "gradients": mebibytes(p.grad for p in net.parameters() if p.grad is not None),
         "optimizer": mebibytes(v for v in states if isinstance(v, Tensor) and v.ndim),
     }
-    times = sizes["optimizer"] / (mebibytes(trained) or 1)
     lines = [f"  {name:<11}{size:10.1f}" for name, size in (sizes | memory_in_use(device)).items()]
-    keeps = f"{type(optimizer).__name__} keeps {times:.1f} x the trained parameters"
-    return "\n".join([f"memory on {device}, MiB; {keeps}", *lines])
+    return "\n".join([f"memory on {device}, MiB", *lines])
 
 
 def describe(
@@ -113,29 +106,17 @@ def describe(
         return
     inputs, _ = move(next(iter(loader)), device)
     if args.summary:
-        try:
-            import torchinfo
-        except ImportError:
-            fail(USAGE, "--summary needs torchinfo: uv add torchinfo, or pip install torchinfo")
-        shown: dict[str, Any] = {"depth": 4, "row_settings": ("var_names",), "verbose": 0}
-        shown["col_names"] = ("output_size", "num_params", "trainable")
-        print(torchinfo.summary(bare(net), input_data=[inputs], **shown))
+        import torchinfo
+
+        shown = {"col_names": ("output_size", "num_params", "trainable"), "depth": 4}
+        torchinfo.summary(net, input_data=[inputs], row_settings=("var_names",), **shown)
     if args.graph:
-        draw(bare(net), inputs, device, folder / "graph.svg")
+        try:
+            from torchview import draw_graph
 
-
-def draw(net: nn.Module, inputs: Any, device: torch.device, path: Path) -> None:
-    """Write the layers and what flows between them as a picture."""
-    try:
-        from graphviz import ExecutableNotFound
-        from torchview import draw_graph
-    except ImportError:
-        fail(USAGE, "--graph needs torchview: uv sync --extra graph, or pip install torchview")
-    try:
-        graph = draw_graph(net, input_data=[inputs], device=device, expand_nested=True)
-        graph.visual_graph.render(outfile=path, cleanup=True)
-    except ExecutableNotFound:
-        fail(USAGE, "--graph needs Graphviz's dot: apt install graphviz, or brew install graphviz")
-    except RuntimeError as error:
-        fail(USAGE, f"--graph: torchview cannot follow this network: {error.__cause__ or error}")
-    print(f"graph: {path}")
+            graph = draw_graph(net, input_data=[inputs], device=device, expand_nested=True)
+            graph.visual_graph.render(outfile=folder / "graph.svg", cleanup=True)
+        except (ImportError, RuntimeError) as error:
+            needs = "torchview (uv sync --extra graph, or pip install torchview), Graphviz's dot"
+            fail(USAGE, f"--graph needs {needs}: {error.__cause__ or error}")
+        print(f"graph: {folder}/graph.svg")
