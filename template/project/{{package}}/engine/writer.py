@@ -58,9 +58,9 @@ class Progress:
     def __call__(self, steps: range, batches: Iterable[T]) -> Iterator[tuple[int, T]]:
         """Yield (step, batch), the step being the number of those done once this one is."""
         off = None if is_main_process() else True  # None: where stderr is no terminal
-        done, total = steps.start, steps.stop
-        self.bar = tqdm(initial=done, total=total, disable=off, leave=False, bar_format=BAR)
-        self.restart(done)
+        first, total = steps.start, steps.stop
+        self.bar = tqdm(initial=first, total=total, disable=off, leave=False, bar_format=BAR)
+        self.restart(first)
         waiting = iter(batches)
         with self.bar:
             for step in steps:
@@ -111,22 +111,19 @@ class Writer:
         self, folder: Path, config: dict[str, Any], *loggers: Logger, resume_step: int = 0
     ) -> None:
         self._path = folder / "metrics.csv"
-        self._rows, self._problem = b"", ""  # what is not in the file yet, and why
+        self._rows = b""  # what is not in the file yet
         self._step = resume_step
         self._loggers: dict[str, Any] = {}
         self._left_out: dict[str, int] = {}  # the first step whose values each does not have
         if not is_main_process():
             return
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._path.touch()
+        text = ""
+        if self._path.exists():
             text = self._path.read_text(encoding="utf-8", errors="replace")
-            # without damaged rows, and those after this step: they are written again
-            rows = (ROW.fullmatch(row) for row in text.splitlines(keepends=True))
-            kept = [row[0] for row in rows if row and int(row[1]) <= resume_step]
-            write_text(self._path, HEADER + "".join(kept))
-        except OSError as error:
-            fail(OUTPUT, f"{self._path}: {explain(error)}; choose another folder with --run-dir")
+        # without damaged rows, and those after this step: they are written again
+        rows = (ROW.fullmatch(row) for row in text.splitlines(keepends=True))
+        kept = [row[0] for row in rows if row and int(row[1]) <= resume_step]
+        write_text(self._path, HEADER + "".join(kept))
         for logger in loggers:
             name = logger.__name__
             try:
@@ -142,7 +139,7 @@ class Writer:
         numbers = {name: float(value) for name, value in values.items()}
         if not is_main_process():
             return
-        rows = io.StringIO()
+        waited, rows = self._rows, io.StringIO()
         csv.writer(rows, lineterminator="\n").writerows((step, *row) for row in numbers.items())
         self._rows += rows.getvalue().encode()
         try:
@@ -152,9 +149,8 @@ class Writer:
                 while self._rows:  # a disk that fills up takes a part, and the rest when it can
                     self._rows = self._rows[file.write(self._rows) :]
         except OSError as error:
-            if not self._problem:
+            if not waited:
                 warn(f"metrics.csv: {explain(error)}; its rows wait in memory")
-            self._problem = explain(error)
         self._tell(step, lambda logger: logger.add_scalars(numbers, step))
 
     def add_image(self, name: str, image: Tensor, step: int) -> None:
@@ -169,7 +165,7 @@ class Writer:
         atexit.unregister(self.close)
         self._tell(self._step, lambda logger: logger.close())
         if missing := self._rows.count(b"\n"):
-            warn(f"metrics.csv: {self._problem}; {missing:,} values are missing")
+            warn(f"metrics.csv: {missing:,} values are missing")
         for name, step in self._left_out.items():
             warn(f"only metrics.csv has the values that are missing in {name} from step {step} on")
 
