@@ -36,9 +36,7 @@ class MLflow:
         except ModuleNotFoundError as error:
             fail(USAGE, f"{error}: uv add mlflow, or pip install mlflow")
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        # a database's errors are raised, too
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # errors are raised, too
         self._metric = Metric
         self.waiting: list[Any] = []  # numbers that were not sent yet
         self._sent = time.monotonic()
@@ -66,10 +64,8 @@ class MLflow:
         name = __name__.partition(".")[0]
         # a server keeps images where it likes; a local store keeps them here
         place = None if "MLFLOW_TRACKING_URI" in os.environ else folder.as_uri() + "/artifacts"
-        if experiment := self._client.get_experiment_by_name(name):
-            number = experiment.experiment_id
-        else:
-            number = self._client.create_experiment(name, artifact_location=place)
+        found = self._client.get_experiment_by_name(name)
+        number = found.experiment_id if found else self._client.create_experiment(name, place)
         return self._client.create_run(number, run_name=folder.parent.name).info.run_id
 
     def add_scalars(self, values: dict[str, float], step: int) -> None:
