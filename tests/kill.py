@@ -92,7 +92,7 @@ def assert_usable(run: Path, what: str) -> None:
     steps = list(folder.glob("step-*.pt"))
     assert len(steps) <= 3, what  # one more than are kept
     for path in folder.glob("*.pt"):
-        storage.check(path)
+        storage.read_archive(path, "meta")
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
         found = newest_whole(run)

@@ -99,7 +99,7 @@ def test_damaged_checkpoint_is_named_and_the_one_before_is_used(
     assert done.code == 0, done.err
     assert done.err.count("\n") == 1 and newest.name in done.err
     assert f"{before.name}: continues" in done.out
-    assert newest.with_name(f"{newest.name}.damaged").exists()
+    assert newest.with_name(f"{newest.name}.newer").exists()
     suite.assert_same(run)
 
 

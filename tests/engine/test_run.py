@@ -113,7 +113,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(capsys):
     run = open_run(arguments(run_dir=Path("here"), resume="auto"), CPU, "net")
     assert run.checkpoint is not None and run.checkpoint["step"] == 2
     assert capsys.readouterr().err.count("step-4.pt") == 1
-    assert Path("here/checkpoints/step-4.pt.damaged").exists()
+    assert Path("here/checkpoints/step-4.pt.newer").exists()
 
 
 def test_another_run_that_is_continued_elsewhere_is_left_as_it_is():

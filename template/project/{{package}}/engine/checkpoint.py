@@ -2,10 +2,8 @@
 
 import inspect
 import io
-import re
 from pathlib import Path
-from textwrap import shorten
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +11,7 @@ from torch import Tensor, nn
 from .errors import DIVERGED, MISMATCH, NOT_WRITTEN, fail, warn
 from .launch import status
 from .processes import is_main_process
-from .storage import DamagedError, check, load_checkpoint, write_checkpoint
+from .storage import DamagedError, load_checkpoint, read_archive, write_checkpoint
 
 RUNS = Path("runs")
 
@@ -35,10 +33,7 @@ class Checkpoints:
         return step % self.every == 0
 
     def save(self, step: int, scores: dict[str, float] | None = None, best: bool = False) -> None:
-        """Write step-<step>.pt, and best.pt if this is the best; then drop the oldest.
-
-        Where that fails, the checkpoints before are whole, and the run goes on to the next.
-        """
+        """Write step-<step>.pt, and best.pt if this is the best; on a full disk the run goes on."""
         if "guard" in self.state:
             self.state["guard"].end_if_diverged()
         if not is_main_process():
@@ -46,37 +41,34 @@ class Checkpoints:
         state = {name: part.state_dict() for name, part in self.state.items()}
         for name, part in self.state.items():
             weights = state[name] if isinstance(part, nn.Module) or name == "average" else {}
-            if broken := first_not_finite(weights):
-                reason = f"{broken} of {name} is not finite; try a lower --lr"
-                fail(DIVERGED, f"step {step} is not saved: {reason}")
-        # a metric may return the numbers of another library
+            for key, weight in weights.items():
+                if not weight.isfinite().all():
+                    fail(DIVERGED, f"step {step}: {key} of {name} is not finite; try a lower --lr")
+        # as floats, because a metric may return numbers of another library
         numbers = {name: float(score) for name, score in (scores or {}).items()}
-        about = {"step": step, "scores": numbers, "kinds": self.kinds(), **self.about}
-        content = {**about, "state": state}
+        content = {"step": step, "scores": numbers, "kinds": self.kinds(), "state": state}
+        content |= self.about
         if best:
             self.waiting = {"best.pt": content}
         self.drop_oldest()  # of a run that was killed before it came to that
         try:
             # the best one first: a run that dies in between repeats the step, and both
             for name, what in {**self.waiting, f"step-{step}.pt": content}.items():
-                drop_record(self.folder / name)
                 write_checkpoint(what, self.folder / name)
+            self.waiting = {}
+            status.saved(step)
         except DamagedError as error:
             fail(NOT_WRITTEN, f"step {step} cannot be saved: it {error}")
         except OSError as error:
-            copy = io.BytesIO()  # as training goes on
+            copy = io.BytesIO()  # because training goes on
             torch.save(self.waiting, copy)
             copy.seek(0)
             self.waiting = torch.load(copy, map_location="cpu", weights_only=True)
             status.not_saved(step, f"{self.folder}: {error.strerror or error}")
-            return
-        self.waiting = {}
-        status.saved(step)
         self.drop_oldest()
 
     def drop_oldest(self) -> None:
         for path in list(saved_steps(self.folder).values())[self.keep :]:
-            drop_record(path)
             path.unlink(missing_ok=True)
 
     def restore(self, checkpoint: dict[str, Any] | None) -> int:
@@ -108,55 +100,33 @@ class Checkpoints:
         return {name: type(part).__name__ for name, part in others.items()}
 
 
-# files of a run
-
-
 def saved_steps(folder: Path) -> dict[int, Path]:
     """Return the checkpoints of a run's steps, the newest first; by number, not by a clock."""
     found = {path.stem[5:]: path for path in folder.glob("step-*.pt")}
     return dict(sorted(((int(n), p) for n, p in found.items() if n.isdecimal()), reverse=True))
 
 
-def newest_whole(run_folder: Path, *, mend: bool = False) -> Path | None:
-    """Return the newest checkpoint that is whole; None where none has been written.
-
-    A damaged one is named, and with `mend` it is set aside.
-    """
-    folder = run_folder / "checkpoints"
-    damaged = sorted(path.name for path in folder.glob("*.damaged"))
-    for path in saved_steps(folder).values():
+def newest_whole(run_folder: Path) -> Path | None:
+    """Return the newest checkpoint that is whole, and name damaged ones; None where none is."""
+    saved = saved_steps(run_folder / "checkpoints")
+    for path in saved.values():
         try:
-            check(path)
+            read_archive(path, "meta")  # all of it, but keeps no values
             return path
         except (OSError, DamagedError) as error:
             warn(f"{path}: {error}; looking for the one before")
-            damaged.append(path.name)
-            if mend:
-                set_aside(path, "damaged")
-    if damaged:
-        names = ", ".join(damaged)
-        fail(MISMATCH, f"{folder}: no checkpoint is whole ({names}); another --run-dir begins anew")
+    if saved:
+        names = ", ".join(path.name for path in saved.values())
+        fail(MISMATCH, f"{run_folder}: no checkpoint is whole ({names}); choose another --run-dir")
     return None
 
 
 def set_newer_aside(run_folder: Path, step: float) -> None:
-    """Make way for a run that goes on from an earlier step."""
+    """Make way for a run that goes on from an earlier step, as where the newest is damaged."""
     for later, path in saved_steps(run_folder / "checkpoints").items():
         if later > step:
-            set_aside(path, "newer")
+            path.replace(f"{path}.newer")
             print(f"{path}: is of a later step; kept as {path.name}.newer")
-
-
-def set_aside(path: Path, suffix: str) -> None:
-    drop_record(path)
-    path.replace(path.with_name(f"{path.name}.{suffix}"))
-
-
-def drop_record(path: Path) -> None:
-    """Remove the checksum that releases before 0.4 kept beside a checkpoint."""
-    record = path.with_suffix(".json")
-    if record.exists() and b'"sha256"' in record.read_bytes():
-        record.unlink(missing_ok=True)
 
 
 def newest_run(name: str = "step-*.pt*") -> Path | None:
@@ -164,21 +134,6 @@ def newest_run(name: str = "step-*.pt*") -> Path | None:
     found = RUNS.glob(f"*/checkpoints/{name}")
     newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
     return newest.parent.parent if newest else None
-
-
-# weights, for scripts and for runs that begin with them
-
-
-class Saved(dict[str, Any]):
-    """What a checkpoint says of its model or data; asking for what it lacks ends the script."""
-
-    def __init__(self, values: dict[str, Any], place: str) -> None:
-        super().__init__(values)
-        self.place = place
-
-    def __missing__(self, name: str) -> NoReturn:
-        has = ", ".join(map(str, self)) or "nothing"
-        fail(MISMATCH, f"{self.place} has {has}; this script asks for {name}: make it fit")
 
 
 def pick_checkpoint(path: Path | None, network: type[nn.Module]) -> dict[str, Any]:
@@ -191,14 +146,12 @@ def pick_checkpoint(path: Path | None, network: type[nn.Module]) -> dict[str, An
         inspect.signature(network).bind(**checkpoint["model"])
     except TypeError as error:
         fail(MISMATCH, f"{checkpoint['path']}: of another network; {network.__name__} {error}")
-    for part in ("model", "data", "config"):
-        checkpoint[part] = Saved(checkpoint[part], f"{checkpoint['path']}: {part}")
     return checkpoint
 
 
 def weights_of(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """Return the averaged weights where there are some, the trained ones otherwise."""
-    return checkpoint["state"].get("average") or checkpoint["state"].get("net")
+    return checkpoint["state"].get("average") or checkpoint["state"].get("net", {})
 
 
 def restore_network(net: nn.Module, checkpoint: dict[str, Any]) -> None:
@@ -207,48 +160,31 @@ def restore_network(net: nn.Module, checkpoint: dict[str, Any]) -> None:
 
 def load_weights(net: nn.Module, weights: Any, path: Path) -> None:
     """Load the weights of this network; names and shapes are compared before any is changed."""
-    weights = bare(weights, net, path)
-    theirs, ours = ({k: tuple(v.shape) for k, v in w.items()} for w in (weights, net.state_dict()))
-    refuse_difference(path, theirs, ours)
+    refuse_difference(path, shapes(weights or {}), shapes(net.state_dict()))
     net.load_state_dict(weights)
 
 
+def shapes(weights: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(getattr(weight, "shape", ())) for name, weight in weights.items()}
+
+
 def init_from(net: nn.Module, path: Path | None) -> None:
-    """Take over the weights that fit in name and shape, and say which do not."""
+    """Take over the weights that fit in name and shape, and say which stay as they were."""
     if path is None:
         return
-    ours, theirs = net.state_dict(), bare(weights_of(load_checkpoint(path)), net, path)
+    ours, theirs = net.state_dict(), weights_of(load_checkpoint(path))
     fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
     if not fitting:
         fail(MISMATCH, f"--init-from {path}: no weight fits this network")
     net.load_state_dict(fitting, strict=False)
     if is_main_process():
-        kept, unused = sorted(ours.keys() - fitting.keys()), sorted(theirs.keys() - fitting.keys())
-        print(
-            f"{path}: {len(fitting)} of {len(ours)} tensors taken over; as they were: "
-            f"{', '.join(kept) or 'none'}; not used of the file: {', '.join(unused) or 'none'}"
-        )
-
-
-def bare(weights: Any, net: nn.Module, path: Path) -> dict[str, Tensor]:
-    """Return the weights under the names of the network, bare of those of wrappers around it."""
-    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        fail(MISMATCH, f"{path}: holds no weights of a network")
-    if broken := first_not_finite(weights):
-        fail(MISMATCH, f"{path}: {broken} is not finite")
-    ours, wrappers = net.state_dict(), re.compile(r"^((module|_orig_mod)\.)+|(?<=\.)_orig_mod\.")
-    return {k if k in ours else wrappers.sub("", k): tensor for k, tensor in weights.items()}
+        kept = ", ".join(sorted(ours.keys() - fitting.keys())) or "none"
+        print(f"{path}: {len(fitting)} of {len(ours)} tensors taken over; as they were: {kept}")
 
 
 def refuse_difference(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     for name in [*ours, *theirs]:
         here, there = ours.get(name, "missing"), theirs.get(name, "missing")
         if here != there:
-            there, here = (shorten(str(value), 80, placeholder=" ...") for value in (there, here))
-            line = f"{name} is {there}, here it is {here}"
+            line = f"{name} is {there!s:.80}, here it is {here!s:.80}"
             fail(MISMATCH, f"{path}: of another run or network; {line}")
-
-
-def first_not_finite(weights: dict[str, Tensor]) -> str | None:
-    """Return the name of the first weight that holds a NaN or an infinity; waits for the device."""
-    return next((name for name, weight in weights.items() if not weight.isfinite().all()), None)

@@ -2,22 +2,20 @@
 
 import atexit
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import tee
-from pickle import PicklingError
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
-from .errors import DATA, MEMORY, USAGE, BadSampleError, fail, warn
+from .errors import DATA, MEMORY, USAGE, BadSampleError, fail
 from .launch import leave_nobody_behind, signals_blocked
 from .order import Order
-from .processes import agree_on_data, is_main_process, rank, world_size
+from .processes import agree_on_data, rank, world_size
 from .runtime import mix, move, seed_everything, tensors
 
 Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its way to a worker
@@ -39,10 +37,9 @@ class Batch(NamedTuple):
 class Loader:
     """Batches of a data set; what is in one depends on the seed and the step, on nothing else.
 
-    A data set may have a method `batch(indices, seed)` that returns whole batches, which suits data
-    in memory; otherwise its samples are collated. Either way a random transform gets its seed from
-    (seed, epoch, sample), so it repeats itself in any worker and after any restart. Where it has
-    `lengths`, one number a sample, shuffled batches hold samples of similar length.
+    A data set in memory may have a method `batch(indices, seed)` that returns whole batches; of any
+    other, each sample is read with a seed of its own. Where it has `lengths`, one number a sample,
+    shuffled batches hold samples of similar length.
     """
 
     def __init__(
@@ -86,18 +83,15 @@ class Loader:
                 num_workers=int(workers),
                 pin_memory=device is not None and device.type == "cuda",
                 persistent_workers=True,
-                worker_init_fn=ignore_interrupts,
                 timeout=LOOK_SECONDS,
                 generator=torch.Generator(),  # its own, or it would draw from the global one
             )
-            atexit.register(leave_nobody_behind)  # one that hangs would keep the process alive
+            atexit.register(leave_nobody_behind)  # Python would wait for them: they ignore SIGTERM
 
     def avoid_single_samples(self, net: nn.Module) -> None:
         """Let no micro-batch be a single sample, which a BatchNorm that trains cannot take."""
         if any(isinstance(part, BatchNorm) and part.training for part in net.modules()):
             self.order = replace(self.order, fewest=2)
-            if self.order.length % self.order.batch_size == 1 and is_main_process():
-                warn("an epoch leaves out its last sample, which BatchNorm cannot take alone")
 
     def __len__(self) -> int:
         """Return the number of optimizer steps in an epoch."""
@@ -132,30 +126,24 @@ class Loader:
             return
         ahead, due = tee(keys)  # workers take keys long before they are due
         self.keys.wanted = ((epoch, indices.tolist()) for epoch, indices in ahead)
-        try:
-            with signals_blocked():
-                batches = wait(lambda: iter(self.workers), "the first samples")
-        except (AttributeError, TypeError, PicklingError) as error:
-            line = f"--workers {self.workers.num_workers}: the data set cannot be sent to a process"
-            fail(USAGE, f"{line} ({error}); --workers 0 needs no other process")
+        with signals_blocked():
+            batches = wait(lambda: iter(self.workers), "the first samples")
         for _, indices in due:
             yield usable(wait(batches.__next__, shortened(indices)))
 
 
 def wait(answer: Callable[[], Any], due: str) -> Any:
     """Return the workers' answer; end the run if one of them died or hangs."""
-    code, reason = DATA, f"no answer from a worker for {HANG_SECONDS} s"
     for _ in range(HANG_SECONDS // LOOK_SECONDS):
         try:
             return answer()
         except RuntimeError as error:
             if "exited unexpectedly" in str(error):
-                code, reason = MEMORY, f"{error}, most often because memory ran out"
-                break
+                fail(MEMORY, f"{error}; {due} are due; if memory ran out, try fewer --workers")
             if not str(error).startswith("DataLoader timed out"):
                 raise  # the data set's own
     leave_nobody_behind()  # PyTorch would wait for one that hangs
-    fail(code, f"{reason}; {due} are due; try fewer --workers, or 0 to see where")
+    fail(DATA, f"no worker answers for {HANG_SECONDS} s; {due} are due; --workers 0 shows where")
 
 
 def usable(batch: Any) -> Any:
@@ -169,8 +157,7 @@ class Samples(Dataset):
     """The data set, asked for a batch at a time; each sample has a seed of its own."""
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
-        self.dataset = dataset
-        self.seed = seed
+        self.dataset, self.seed = dataset, seed
         self.whole_batch = getattr(dataset, "batch", None)
 
     def __getitem__(self, index: Key) -> Any:
@@ -191,9 +178,9 @@ class Samples(Dataset):
                 for tensor in tensors(batch):
                     tensor.share_memory_()  # left to PyTorch's sending thread, it may fail unseen
             return batch
-        except Exception as error:  # returned, as a worker would add a page of traceback
-            if isinstance(error, BadSampleError):
-                return error
+        except BadSampleError as error:
+            return error  # not raised, because a worker would add a page of traceback
+        except Exception as error:
             name = shortened(place)
             if isinstance(error, OSError):
                 return BadSampleError(f"{error.filename or name}: {error.strerror or error}")
@@ -217,20 +204,12 @@ class Keys:
         return self.wanted
 
 
-def ignore_interrupts(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it cannot be blocked
-
-
 # one a device, because the allocator keeps free memory apart by stream
 copy_stream = cache(lambda device: torch.cuda.Stream(device))
 
 
 def prefetch(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
-    """Yield the batches on the device.
-
-    Workers read ahead; on CUDA the copy has a stream of its own, so that a batch is read and copied
-    while the device still computes the one before.
-    """
+    """Yield the batches on the device; CUDA copies one while it computes with the one before."""
     if device.type != "cuda":
         yield from (move(batch, device) for batch in batches)
         return

@@ -159,7 +159,7 @@ def find_checkpoint(folder: Path, source: Path | None, resume: str | None) -> Pa
         draft.unlink()
     if source is None or source.is_file():
         return source
-    path = newest_whole(source, mend=source == folder)
+    path = newest_whole(source)
     if path is None and resume != "auto":
         fail(MISMATCH, f"--resume {source}: no checkpoint in {source / 'checkpoints'}")
     return path

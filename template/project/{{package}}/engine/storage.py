@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pickle
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from .errors import MISMATCH, fail
 
 FORMAT = 1
-PLAIN = (int, float, bool, str, bytes, type(None))
 PARTS = {"format": int, "step": int}
 PARTS |= dict.fromkeys(("model", "data", "config", "state", "scores", "kinds"), dict)
 
@@ -65,37 +63,15 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
         with replacing(path) as file:
             torch.save({"format": FORMAT, **content}, file)
             file.flush()
-            refuse_code(Path(file.name), content)
-    except RuntimeError as error:  # torch.save turns a full disk into one
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from error
-        raise OSError(str(error)) from error
-    except (AttributeError, TypeError, pickle.PicklingError) as error:
-        raise DamagedError(f"holds {foreign(content) or error}, which cannot be saved") from error
+            refuse_code(Path(file.name))
+    except RuntimeError as error:  # torch.save turns the error of a full disk into one
+        raise OSError(error.__context__ or error) from error
 
 
-def refuse_code(path: Path, content: Any = None) -> None:
-    """Refuse what only code could load, as loading runs none; name it by its place in `content`."""
-    if unsafe := get_unsafe_globals_in_checkpoint(path):
-        found = foreign(content) or ", ".join(sorted(unsafe))
-        raise DamagedError(f"holds {found}, which only code could load; tensors and numbers can be")
-
-
-def foreign(value: Any, place: str = "") -> str | None:
-    """Return the place and type of the first value that is no plain one of Python or PyTorch."""
-    parts = dict(enumerate(value)) if isinstance(value, (list, tuple)) else value
-    if isinstance(parts, dict):
-        found = (foreign(part, f"{place}.{name}".strip(".")) for name, part in parts.items())
-        return next(filter(None, found), None)
-    kind = type(value)
-    if kind in PLAIN or kind.__module__.startswith("torch"):
-        return None
-    return f"{place}: {kind.__module__}.{kind.__qualname__}"
-
-
-def check(path: Path) -> None:
-    """Raise DamagedError unless all of the file can be read, and is as it was written."""
-    read_archive(path, "meta")
+def refuse_code(path: Path) -> None:
+    """Refuse what only code could load, because loading runs none."""
+    if unsafe := ", ".join(sorted(get_unsafe_globals_in_checkpoint(path))):
+        raise DamagedError(f"holds {unsafe}, which only code could load; save tensors and numbers")
 
 
 def read_archive(path: Path, device: str) -> Any:
@@ -128,8 +104,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     content |= loaded if isinstance(loaded, dict) else {}
     wrong = [name for name, kind in PARTS.items() if not isinstance(content.get(name), kind)]
     if "format" not in wrong and content["format"] > FORMAT:
-        newer = f"format {content['format']}, which a newer version of this project writes"
-        raise DamagedError(f"is of {newer}; update the project")
+        raise DamagedError("is of a newer version of this project; update the project")
     if wrong:
         raise DamagedError(f"not a checkpoint of this project: no proper {', '.join(wrong)} in it")
     return content | {"path": path}
@@ -139,9 +114,5 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Return the content of a checkpoint that was named, or end with one line."""
     try:
         return read_checkpoint(path)
-    except FileNotFoundError:
-        fail(MISMATCH, f"{path}: no such checkpoint")
-    except OSError as error:
-        fail(MISMATCH, f"{path}: {error.strerror or error}")
-    except DamagedError as error:
-        fail(MISMATCH, f"{path}: {error}")
+    except (OSError, DamagedError) as error:
+        fail(MISMATCH, f"{path}: {getattr(error, 'strerror', error)}")
