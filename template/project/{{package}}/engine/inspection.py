@@ -1,6 +1,5 @@
 """A closer look at a network and its run, by flags that cost nothing when they are off."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,18 +66,12 @@ class Inspection:
 
 
 def memory_in_use(device: torch.device) -> dict[str, float]:
-    """Return this process's memory on the device in MiB; asking does not wait for it."""
-    if device.type == "cuda":
-        allocated, peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
-        return {"allocated": allocated / 2**20, "peak": peak / 2**20}
-    if device.type == "mps":
-        return {"allocated": torch.mps.current_allocated_memory() / 2**20}
-    if sys.platform == "win32":  # which does not say
+    """Return this process's memory on a CUDA device in MiB; asking does not wait for it."""
+    if device.type != "cuda":
         return {}
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, but on macOS in bytes
-    return {"peak": peak / (2**20 if sys.platform == "darwin" else 2**10)}
+    sizes = {"allocated": torch.cuda.memory_allocated(), "peak": torch.cuda.max_memory_allocated()}
+    sizes["reserved"] = torch.cuda.memory_reserved()  # also what the allocator keeps for later
+    return {name: size / 2**20 for name, size in sizes.items()}
 
 
 def mebibytes(tensors: Iterable[Tensor]) -> float:
