@@ -1,5 +1,6 @@
 import copy
 import random
+from argparse import Namespace
 from typing import NamedTuple
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_picking_a_device_touches_nothing(monkeypatch):
     monkeypatch.setattr(runtime.ctypes, "CDLL", refuse)
     monkeypatch.setattr(processes, "start", refuse)
     assert pick_device("cpu") == CPU
-    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda _: None)
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda _: Namespace(mallopt=max))
     monkeypatch.setattr(processes, "start", lambda _: None)
     assert open_device("cpu") == CPU
 

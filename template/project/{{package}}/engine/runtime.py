@@ -36,9 +36,9 @@ def pick_device(name: str) -> torch.device:
 def open_device(name: str) -> torch.device:
     """Pick the device, let a CPU keep the memory that it frees, and join the other processes."""
     device = pick_device(name)
-    glibc = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
-    if hasattr(glibc, "mallopt"):  # musl has none
+    if device.type == "cpu" and sys.platform == "linux":
         # or it gives the activations' memory back to the kernel, and asks for it in every step
+        glibc = ctypes.CDLL("libc.so.6")
         glibc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
         glibc.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD, the most that it takes
     processes.start(device)
