@@ -41,8 +41,8 @@ PUBLIC = {
 # what PyTorch and Python call, set or pass
 CALLED_FROM_OUTSIDE = {
     *("forward", "benchmark", "worker", "frame", "_last_lr"),
-    *("enabled", "read"),  # of the one process, which has nobody to wait for or to ask
-    *("_get_default_metavar_for_optional", "_get_help_string"),
+    *("enabled", "read", "fields"),  # of the one process, which has nobody to wait for or to ask
+    *("_get_help_string"),
 }
 
 

@@ -188,11 +188,14 @@ def checksum(tensors: Iterable[Tensor]) -> str:
 
 def lost(error: BaseException) -> str | None:
     """Return what to say if this error means that another process is gone or hangs."""
-    text = str(error).lower()
+    text, line = str(error).lower(), None
     if isinstance(error, distributed.DistError) or "gloo" in text:
         if "timeout" in text or "timed out" in text:
             seconds = f"{PATIENCE.total_seconds():g} s"
-            return f"no answer from another process for {seconds}; --resume auto continues"
-        if "connection" in text or "broken pipe" in text or "remote process" in text:
-            return "another process is gone, and says why if it could; --resume auto continues"
-    return None
+            line = f"no answer from another process for {seconds}; --resume auto continues"
+        elif "connection" in text or "broken pipe" in text or "remote process" in text:
+            line = "another process is gone, and says why if it could; --resume auto continues"
+    if line and distributed.is_initialized():
+        # before `leave`, which would wait for a GPU that waits for the process that is gone
+        atexit.register(os._exit, DEVICE)
+    return line

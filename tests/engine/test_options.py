@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from project.engine import options
 from project.engine.errors import USAGE
-from project.engine.options import FREE, is_secret, resolved, to_toml, without_secrets
+from project.engine.options import FREE, resolved, to_toml
 
 
 def parse(*line: str, needs: dict[str, str] | None = None) -> Namespace:
@@ -41,11 +41,6 @@ def refused(capsys: pytest.CaptureFixture[str], *line: str) -> str:
     output = capsys.readouterr()
     assert output.out == "" and "Traceback" not in output.err
     return output.err
-
-
-def test_two_dashes_are_no_value(capsys):
-    line = "'--accumulate=--': is not UTF-8, or no value; --help lists all flags\n"
-    assert refused(capsys, "--accumulate=--") == line
 
 
 def test_a_flag_without_the_one_that_it_is_for_is_refused(capsys):
@@ -154,8 +149,8 @@ def test_a_missing_config_is_refused(capsys):
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        *[("90", 90), ("0.5", 0.5), ("45m", 2700), ("3h30m", 12600), ("1d2h3m4s", 93784)],
-        *[("90s", 90), ("1e-05", 1e-05), ("1e+30", 1e30)],
+        *[("90", 90), ("0.5", 0.5), ("45m", 2700), ("3h30m", 12600), ("2h", 7200)],
+        *[("1.5h", 5400), ("1e-05", 1e-05), ("1e+30", 1e30)],
     ],
 )
 def test_a_time_limit_is_seconds_or_has_units(text, seconds):
@@ -173,11 +168,6 @@ def test_a_script_marks_a_flag_of_its_own():
     parser = options.new_parser("Train.")
     options.may_change(parser.add_argument)("--my-cache", type=Path, help="where")
     assert "my_cache" in FREE and parser.parse_args(["--my-cache", "a"]).my_cache == Path("a")
-
-
-def test_the_proof_of_an_older_script_is_named(capsys):
-    error = refused(capsys, "--check-resume", "--lr", "0.5")
-    assert "python -m project.check_resume train.py --flags" in error
 
 
 def test_a_dry_run_is_one_step_into_no_ones_folder():
@@ -201,11 +191,11 @@ def test_every_flag_says_what_it_is_for(capsys):
     assert "64" in text and "None" not in text
 
 
-def test_config_holds_plain_values_and_neither_places_nor_secrets():
+def test_config_holds_plain_values_and_no_places():
     args = Namespace(
         lr=0.1, data=[Path("a")], init_from=None, freeze=[], resume="auto", run_dir=Path("b")
     )
-    vars(args).update(api_key="abc", hub_token=None, defaults={"lr": 0.1})
+    vars(args).update(defaults={"lr": 0.1})
     assert resolved(args) == {"lr": 0.1, "data": ["a"]}
 
 
@@ -214,20 +204,3 @@ def test_config_holds_plain_values_and_neither_places_nor_secrets():
 )
 def test_toml_read_back_is_the_same(value):
     assert tomllib.loads(to_toml({"some_name": value})) == {"some-name": value}
-
-
-@pytest.mark.parametrize(
-    ("name", "secret"),
-    [
-        *(("api_key", True), ("hub-token", True), ("SECRET", True), ("password", True)),
-        *(("tokenizer", False), ("tokens", False), ("keep", False), ("monkey", False)),
-    ],
-)
-def test_a_secret_is_known_by_a_part_of_its_name(name, secret):
-    assert is_secret(name) == secret
-
-
-def test_secrets_are_hidden_in_a_command_however_they_were_typed():
-    command = ["train.py", "--api-key", "abc", "--hub-token=def", "--tokenizer", "bytes", "--lr=1"]
-    shown = ["train.py", "--api-key", "***", "--hub-token=***", "--tokenizer", "bytes", "--lr=1"]
-    assert without_secrets(command) == shown

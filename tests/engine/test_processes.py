@@ -97,11 +97,11 @@ def everything() -> dict:
     }
 
 
-def ending(function: Callable[[Any], object], argument: Any) -> tuple[int, str, str]:
+def ending(function: Callable[[Any], object], argument: Any) -> tuple[object, str, str]:
     """Return how a call ends the run: the code, the reason, what is printed."""
     with redirect_stderr(StringIO()) as printed, pytest.raises(Ending) as ended:
         function(argument)
-    return ended.value.number, ended.value.reason, printed.getvalue()
+    return ended.value.code, ended.value.reason, printed.getvalue()
 
 
 def surroundings(rank: int, port: int) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from project.engine import writer as module
-from project.engine.errors import Output
+from project.engine.errors import open_output
 from project.engine.guard import Guard
 from project.engine.launch import StopRequest
 from project.engine.loader import Loader, prefetch
@@ -133,7 +133,7 @@ def test_on_a_terminal_there_is_a_bar_that_leaves_no_trace(monkeypatch, capsys):
 
 
 def test_without_a_stderr_there_is_no_bar(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Output(None))
+    monkeypatch.setattr(sys, "stderr", open_output(None))
     progress = Progress(4, 1, CPU, 32, "samples")
     assert [step for step, _ in progress(range(4), iter(range(4)))] == [1, 2, 3, 4]
     assert progress.bar.disable

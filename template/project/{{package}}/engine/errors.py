@@ -3,10 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from io import TextIOWrapper
-from typing import Any, NoReturn, TextIO
+from io import BufferedWriter, FileIO, TextIOWrapper
+from typing import Any, NoReturn
 
 BUG = 1  # an error that nobody foresaw, with its traceback
 USAGE = 2  # the command line is wrong
@@ -20,6 +18,9 @@ STOPPED = 75  # stopped and saved: run again to resume
 MISMATCH = 78  # the checkpoint or configuration does not fit
 INTERRUPTED = 130  # ended at once by a second Ctrl-C, without saving
 
+# standard output, where it is all there is: `predict.py | head` ends with its reader
+needs_reader = {1}
+
 
 class BadSampleError(Exception):
     """A sample of the data set that cannot be used; says which, and the way out."""
@@ -30,7 +31,7 @@ class Ending(SystemExit):  # noqa: N818 (no error: the run may have been asked t
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code)
-        self.number, self.reason = code, without_passwords(reason)
+        self.reason = without_passwords(reason)
 
 
 def without_passwords(text: str) -> str:
@@ -47,41 +48,27 @@ def fail(code: int, message: str) -> NoReturn:
     raise Ending(code, " ".join(message.split()))
 
 
-class Output:
-    """A stream that drops what cannot be written: its reader or terminal is gone, its disk full.
+class Output(FileIO):
+    """Standard output or error; drops what its reader, terminal or disk does not take any more."""
 
-    Where the output is all there is, as in `predict.py | head`, the script ends with its reader.
-    """
-
-    def __init__(self, stream: TextIO | None, *, needs_reader: bool = False) -> None:
-        if isinstance(stream, TextIOWrapper):  # its encoding may lack letters that a path has
-            stream.reconfigure(errors="backslashreplace")
-        # none: it was closed when Python started
-        self.stream: Any = stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-        self.needs_reader = needs_reader
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-    def write(self, text: str) -> int:
-        self.attempt(self.stream.write, text)
-        return len(text)
-
-    def flush(self) -> None:
-        self.attempt(self.stream.flush)
-
-    def attempt(self, action: Callable[..., object], *arguments: str) -> None:
+    def write(self, data: Any) -> int:
         try:
-            action(*arguments)
-        except (OSError, ValueError) as error:  # a ValueError where somebody closed the stream
-            if self.needs_reader and isinstance(error, BrokenPipeError):
-                self.needs_reader = False
+            return super().write(data) or len(data)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError) and self.fileno() in needs_reader:
+                needs_reader.clear()
                 raise Ending(0, "nobody reads the output any more") from None
+            return len(data)
 
-    def finish(self) -> None:
-        """Send what still cannot be written nowhere, or Python would complain when it ends."""
-        try:
-            self.stream.flush()
-        except (OSError, ValueError):
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+def open_output(stream: Any) -> Any:
+    """Return standard output or error as a stream that fails no more; any other as it is."""
+    if stream is None:  # it was closed when Python started
+        return open(os.devnull, "w", encoding="utf-8")
+    if os.name == "nt" or stream not in (sys.__stdout__, sys.__stderr__):
+        return stream
+    buffer = BufferedWriter(Output(stream.fileno(), "w", closefd=False))
+    # its encoding may lack letters that a path has
+    how = {"encoding": stream.encoding, "errors": "backslashreplace"}
+    lines = stream.line_buffering or stream.write_through  # as with python -u
+    return TextIOWrapper(buffer, **how, line_buffering=lines)

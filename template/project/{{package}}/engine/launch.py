@@ -18,68 +18,49 @@ from typing import Any, NoReturn
 import torch
 
 from . import errors
-from .errors import Ending, Output, warn, without_passwords
-from .options import without_secrets
+from .errors import Ending, open_output, warn, without_passwords
 from .processes import any_process, is_main_process, lost, share, world_size
 from .storage import write_text
 
 NAME = "run_status.json"
-# SIGUSR1 is what Slurm sends before the time is over, if asked to
-SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
+# SIGUSR1 is what Slurm sends before the time is over, if asked to; Windows has none
+SIGNALS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)}
 
 
 def launch(main: Callable[[], None]) -> NoReturn:
     """Run `main`; what a user can mend is one line, what is a bug keeps its traceback."""
-    code, reason, gone = 0, None, False
-    out, err = Output(sys.stdout, needs_reader=True), Output(sys.stderr)
-    vars(sys).update(stdout=out, stderr=err)
+    code, reason = 0, None
+    sys.stdout, sys.stderr = open_output(sys.stdout), open_output(sys.stderr)
     try:
         main()
-        out.flush()
-    except Ending as ending:
-        code, reason = ending.number, ending.reason
-    except SystemExit as ending:  # argparse's, after --help
-        code = ending.code if isinstance(ending.code, int) else int(bool(ending.code))
-        raise
+        sys.stdout.flush()
+    except SystemExit as ending:  # of `fail`, or of argparse after --help
+        code, reason = ending.code, getattr(ending, "reason", None)
     except BaseException as error:
         code, reason = explain(error)
         if code == errors.BUG:
             raise
         warn(reason)
-        gone = lost(error) is not None
     finally:
         leave_nobody_behind()
-        status.end(code, reason)
-        out.finish()
-        err.finish()
-    if gone:  # leaving the group would wait for a GPU that waits for the process that is gone
-        os._exit(code)
+        status.end(code or 0, reason)
     raise SystemExit(code)
 
 
 def explain(error: BaseException) -> tuple[int, str]:
     """Return the code for an error, and a line that says the way out."""
     if isinstance(error, KeyboardInterrupt):
-        step = status.fields.get("saved_step")
-        return errors.INTERRUPTED, "interrupted" + (f"; saved up to step {step}" if step else "")
+        return errors.INTERRUPTED, "interrupted"
     memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
     if memory or "can't allocate memory" in str(error):  # of the host, for a tensor
-        return errors.MEMORY, f"out of memory{what_needs_less(status.config)}"
+        less = "try a smaller --batch-size"
+        if run := status.config:
+            pieces = f"--batch-size {run['batch_size']} with --accumulate {2 * run['accumulate']}"
+            less = f"{pieces} is the same training in less"
+        return errors.MEMORY, f"out of memory; {less}"
     if line := lost(error):
         return errors.DEVICE, line
     return errors.BUG, without_passwords(f"{type(error).__name__}: {error}")
-
-
-def what_needs_less(config: dict[str, Any]) -> str:
-    """Return what needs less memory, beginning with what changes nothing else."""
-    if not config:
-        return "; try a smaller --batch-size"
-    ways = [f"--accumulate {2 * config['accumulate']} is the same training in less"]
-    if config.get("gradient_checkpointing") is False:
-        ways.append("so is --gradient-checkpointing, slower")
-    if config["amp"] == "none":
-        ways.append("--amp bf16 takes half for activations")
-    return f" with --batch-size {config['batch_size']}: {'; '.join(ways)}"
 
 
 def leave_nobody_behind() -> None:
@@ -95,23 +76,21 @@ class Status:
     """run_status.json: what a run is doing or why it ended, which torchrun hides."""
 
     def __init__(self) -> None:
-        self.path: Path | None = None  # until the run has a folder, nothing is written
-        self.unsaved: str | None = None
-        self.fields: dict[str, Any] = {}
+        self.folder: Path | None = None  # until the run has one, nothing is written
         self.config: dict[str, Any] = {}
+        self.unsaved: str | None = None
 
     def begin(self, folder: Path, config: dict[str, Any], step: int) -> None:
-        self.path, self.config, self.unsaved = folder.absolute() / NAME, config, None
-        self.fields = {"state": "running", "saved_step": step, "code": None, "reason": None}
-        self.fields["resume"] = resume_command(folder)
+        self.folder, self.config, self.unsaved = folder.absolute(), config, None
         if is_main_process():
             if read_status(folder).get("state") == "running":
                 print("the last process was killed: by hand, by a scheduler, or for lack of memory")
-            self.write()
+            fresh = {"code": None, "reason": None, "resume": resume_command(folder)}
+            self.write(state="running", saved_step=step, **fresh)
 
     def saved(self, step: int) -> None:
-        self.fields["saved_step"], self.unsaved = step, None
-        self.write()
+        self.unsaved = None
+        self.write(saved_step=step)
 
     def not_saved(self, step: int, reason: str) -> None:
         self.unsaved = f"step {step} is not saved: {reason}; the checkpoints before it are whole"
@@ -120,28 +99,21 @@ class Status:
     def fail_if_unsaved(self) -> None:
         """Call it on all processes where no later step will be saved; they end alike."""
         if unsaved := share(self.unsaved):
-            if is_main_process():
-                warn(unsaved)
             raise Ending(errors.NOT_WRITTEN, unsaved)
 
-    def end(self, code: int, reason: str | None) -> None:
+    def end(self, code: Any, reason: str | None) -> None:
         """Note how it ended, unless another process failed first, which alone knows why."""
-        if self.path is None or (code in (0, errors.STOPPED) and not is_main_process()):
-            return
-        before = read_status(self.path.parent)
-        if before.get("state") == "failed":
-            return
-        if not is_main_process():  # only that one knows what is saved
-            self.fields["saved_step"] = before.get("saved_step", 0)
         state = {0: "finished", errors.STOPPED: "stopped"}.get(code, "failed")
-        self.fields |= {"state": state, "code": code, "reason": reason}
-        self.write()
-        self.path = None
+        if self.folder and (state == "failed" or is_main_process()):
+            if read_status(self.folder).get("state") != "failed":
+                self.write(state=state, code=code, reason=reason)
+            self.folder = None
 
-    def write(self) -> None:
-        if self.path is not None:
+    def write(self, **changes: Any) -> None:
+        if self.folder:
+            content = json.dumps(read_status(self.folder) | changes, indent=2)
             with suppress(OSError):  # on a full disk; training is worth more than its status
-                write_text(self.path, json.dumps(self.fields, indent=2) + "\n")
+                write_text(self.folder / NAME, content + "\n")
 
 
 status = Status()
@@ -150,19 +122,17 @@ status = Status()
 def read_status(folder: Path) -> dict[str, Any]:
     """Return what run_status.json says; nothing where it is missing or damaged."""
     with suppress(OSError, ValueError):
-        found = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+        return json.loads((folder / NAME).read_text(encoding="utf-8"))
     return {}
 
 
 def resume_command(folder: Path) -> str:
-    """Return the command that was given, as one that continues."""
-    start = f"torchrun --standalone --nproc-per-node={world_size()}"
-    command = f"{start if world_size() > 1 else 'python'} {shlex.join(without_secrets(sys.argv))}"
-    for pair in (["--run-dir", str(folder)], ["--resume", "auto"]):
-        text = " " + shlex.join(pair)
-        command = command.replace(text, "") + text
-    return command
+    """Return the command that was given, as one that continues; the last of two flags counts."""
+    several = ["torchrun", "--standalone", f"--nproc-per-node={world_size()}"]
+    again = ["--run-dir", str(folder), "--resume", "auto"]
+    given = sys.argv[:-4] if sys.argv[-4:] == again else sys.argv
+    start = several if world_size() > 1 else ["python"]
+    return without_passwords(shlex.join([*start, *given, *again]))
 
 
 class StopRequest:
@@ -171,9 +141,8 @@ class StopRequest:
     def __init__(self, deadline: float = math.inf) -> None:
         self.deadline = deadline  # of time.monotonic(), which no change of the clock moves
         self.reason = ""
-        for name in SIGNALS:
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self.receive)
+        for number in SIGNALS:
+            signal.signal(number, self.receive)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         self.reason = signal.Signals(number).name
@@ -199,20 +168,15 @@ class StopRequest:
 
 @contextmanager
 def signals_blocked() -> Generator[None]:
-    """Start worker processes within: they ignore the signals that ask this process to stop.
-
-    A signal reaches the whole process group, and the main process alone decides what to do.
-    PyTorch's handler for a worker's death goes, because it would raise anywhere, even in a save.
-    """
+    """Start worker processes within: they ignore what asks the whole process group to stop."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if multiprocessing.get_start_method() != "fork":
         resource_tracker.ensure_running()  # which unblocks some of them
-        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    on_death = signal.getsignal(signal.SIGCHLD)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    on_death = signal.getsignal(signal.SIGCHLD)  # PyTorch's would raise anywhere, even in a save
     try:
         yield
     finally:

@@ -3,25 +3,21 @@
 import argparse
 import json
 import math
-import re
 import sys
 import tomllib
 from argparse import Action, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import MISMATCH, USAGE, fail, without_passwords
+from .errors import USAGE, fail
 
 # say where a run is, not what it does: not in config.toml
-PLACES = {"config", "run_dir", "resume", "check_resume", "defaults"}
-# flags that a resumed run may change, and those that it may raise; all others are the experiment
+PLACES = {"config", "run_dir", "resume", "defaults"}
+# what a resumed run may change, and what it may raise; all other flags are the experiment
 FREE = {"gradient_checkpointing"}  # which the train.py of older projects does not mark
-RISING: set[str] = set()
-# parts of the names of flags whose values are written nowhere: they belong into the environment
-SECRETS = {"key", "token", "secret", "password"}
+RISING = {"epochs", "max_steps"}
 
 
 def bounded(kind: Callable[[str], Any], accepts: Callable[[Any], bool], wanted: str):
@@ -34,8 +30,13 @@ def bounded(kind: Callable[[str], Any], accepts: Callable[[Any], bool], wanted: 
                 return value
         raise ArgumentTypeError(f"{text} is not {wanted}")
 
-    parse.__name__ = "N" if kind is int else "X"  # in --help
     return parse
+
+
+def seconds(text: str) -> float:
+    hours, _, text = text.rpartition("h")
+    minutes, _, text = text.rpartition("m")
+    return 3600 * float(hours or 0) + 60 * float(minutes or 0) + float(text or 0)
 
 
 whole = bounded(int, lambda n: n >= 1, "a whole number above 0")
@@ -45,18 +46,8 @@ several = bounded(int, lambda n: n >= 2, "a whole number above 1")
 number = bounded(float, lambda x: 0 <= x < math.inf, "a number from 0 up")
 seed_number = bounded(int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2^63 - 1")
 fraction = bounded(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
-flag = BooleanOptionalAction  # --memory and --no-memory
-
-
-def seconds(text: str) -> float:
-    parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    if not text or not parts:
-        return float(text)
-    d, h, m, s = map(int, parts.groups("0"))
-    return ((24 * d + h) * 60 + m) * 60 + s
-
-
 duration = bounded(seconds, lambda x: 0 < x < math.inf, "a time, such as 90, 45m or 3h30m")
+flag = BooleanOptionalAction  # --memory and --no-memory
 
 
 def workers(text: str) -> str | int:
@@ -64,10 +55,7 @@ def workers(text: str) -> str | int:
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
-    """Shows what kind of value a flag takes, and its default if it has one."""
-
-    def _get_default_metavar_for_optional(self, action: Action) -> str:
-        return getattr(action.type, "__name__", "text").upper()
+    """Shows the default of a flag that has one."""
 
     def _get_help_string(self, action: Action) -> str | None:
         shown = action.default not in (None, False, [], argparse.SUPPRESS)
@@ -84,27 +72,18 @@ class Parser(ArgumentParser):
 def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
     usage = " ".join(["%(prog)s", *positional.split(), "[flags]"])
     # no abbreviations: they would break on the day that a longer flag arrives
-    parser = Parser(description=description, usage=usage, formatter_class=Help, allow_abbrev=False)
-    for word in sys.argv[1:]:
-        if re.search("[\ud800-\udfff]|=--$", word):  # Python before 3.13 takes -- for an empty list
-            parser.error(f"{ascii(word)}: is not UTF-8, or no value")
-    return parser
+    return Parser(description=description, usage=usage, formatter_class=Help, allow_abbrev=False)
 
 
-def may_change(add: Callable[..., Action], flags: set[str] = FREE) -> Callable[..., Action]:
+def may_change(add: Callable[..., Action]) -> Callable[..., Action]:
     """Return an `add_argument` for flags that a resumed run may change."""
 
     def add_and_note(*names: str, **settings: Any) -> Action:
         action = add(*names, **settings)
-        flags.add(action.dest)
+        FREE.add(action.dest)
         return action
 
     return add_and_note
-
-
-def may_rise(add: Callable[..., Action]) -> Callable[..., Action]:
-    """Return an `add_argument` for numbers that a resumed run may raise, to train for longer."""
-    return may_change(add, RISING)
 
 
 def add_device(parser: ArgumentParser, *, device: str, amp: str) -> Callable[..., Action]:
@@ -118,8 +97,7 @@ def add_device(parser: ArgumentParser, *, device: str, amp: str) -> Callable[...
 
 def add_hardware(parser: ArgumentParser, *, device: str, amp: str, accumulate: int) -> None:
     add = add_device(parser, device=device, amp=amp)
-    less = "micro-batches per optimizer step: less memory, the same training"
-    add("--accumulate", type=whole, default=accumulate, help=less)
+    add("--accumulate", type=whole, default=accumulate, help="micro-batches per optimizer step")
     add("--compile", action=flag, default=False, help="compile the network: slow start, fast steps")
     add("--deterministic", action=flag, default=False, help="the same bits on every run, slower")
 
@@ -129,11 +107,9 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
     add("--config", type=Path, help="TOML file of flags, such as a run's config.toml")
     add("--run-dir", type=Path, help="a new folder, by default runs/<time>-<name>")
     add("--seed", type=seed_number, default=seed, help="of order, augmentation, dropout")
-    where = "continue a checkpoint, or the newest run"
-    add("--resume", nargs="?", const="auto", metavar="auto|PATH", help=where)
+    add("--resume", nargs="?", const="auto", metavar="PATH", help="continue it, or the newest run")
     add("--init-from", type=Path, help="checkpoint whose weights to start from, where they fit")
-    frozen = "names of parameters not to train, such as stem.*"
-    add("--freeze", nargs="+", default=[], metavar="PATTERN", help=frozen)
+    add("--freeze", nargs="+", default=[], metavar="NAME", help="what not to train, such as stem.*")
     add("--eval-batches", type=count, default=0, help="batches of a test pass; 0 is all")
 
     add = may_change(add)
@@ -150,7 +126,6 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
 def add_inspection(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("inspection").add_argument
     add("--overfit", type=count, default=0, help="train on the first N batches only; 0 is off")
-    add("--check-resume", action="store_true", help="prove that a stop changes no later step")
 
     add = may_change(add)
     add("--dry-run", action=flag, default=False, help="one step and test batch; nothing is kept")
@@ -163,21 +138,14 @@ def add_inspection(parser: ArgumentParser) -> None:
 
 
 def parse(parser: ArgumentParser, needs: Mapping[str, str] | None = None) -> Namespace:
-    """Return the arguments; a flag on the command line beats the same one in --config.
-
-    `needs` are flags that have no effect without another one: alone, they are refused.
-    """
+    """Return the arguments; refuse a flag that has no effect without the one that it `needs`."""
     args = parser.parse_args()
-    if args.config:
-        line = [*read_config(args.config, vars(args)), *sys.argv[1:]]
-        args = parser.parse_args(line, Namespace(run_dir=args.run_dir))
+    if args.config:  # first, so that what is typed counts
+        args = parser.parse_args([*read_config(args.config), *sys.argv[1:]])
     for name, needed in (needs or {}).items():
         key, other = (flag.lstrip("-").replace("-", "_") for flag in (name, needed))
         if getattr(args, key) != parser.get_default(key) and not getattr(args, other):
             parser.error(f"{name}: has no effect without {needed}")
-    if args.check_resume:  # its script does not call it, as those of older projects
-        way = f"python -m {__name__.partition('.')[0]}.check_resume {parser.prog} --flags"
-        fail(USAGE, f"--check-resume: {way}")
     if args.dry_run:
         args.run_dir = args.resume = None
         args.max_steps = args.log_every = args.eval_batches = 1
@@ -185,7 +153,7 @@ def parse(parser: ArgumentParser, needs: Mapping[str, str] | None = None) -> Nam
     return args
 
 
-def read_config(path: Path, known: dict[str, Any]) -> list[str]:
+def read_config(path: Path) -> list[str]:
     """Return a TOML file as a command line, so that its values are checked like typed ones."""
     try:
         config = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -193,64 +161,25 @@ def read_config(path: Path, known: dict[str, Any]) -> list[str]:
         fail(USAGE, f"--config {path}: {error}")
     line: list[str] = []
     for name, value in config.items():
-        flag = f"--{name.replace('_', '-')}"
-        if name.replace("-", "_") not in known:
-            fail(USAGE, f"--config {path}: {flag} is no flag; --help lists them")
+        flag = name.replace("_", "-")
         if isinstance(value, bool):
-            line.append(flag if value else f"--no-{flag[2:]}")
+            line.append(f"--{flag}" if value else f"--no-{flag}")
         elif isinstance(value, list):
-            if any(str(item).startswith("-") for item in value):
-                fail(USAGE, f"--config {path}: {flag}: {value} would be read as flags")
-            line += [flag, *map(str, value)]
+            line += [f"--{flag}", *map(str, value)]
         else:
-            line.append(f"{flag}={value}")
+            line.append(f"--{flag}={value}")
     return line
 
 
 def resolved(args: Namespace) -> dict[str, Any]:
     """Return what config.toml and the loggers hold: every flag's value, as plain types."""
-    public = {k: v for k, v in vars(args).items() if k not in PLACES and not is_secret(k)}
-    given = {name: value for name, value in public.items() if value not in (None, [])}
+    given = {k: v for k, v in vars(args).items() if k not in PLACES and v not in (None, [])}
     return json.loads(json.dumps(given, default=str))  # a path becomes text, in lists, too
-
-
-def is_secret(name: str) -> bool:
-    return bool(SECRETS & {*name.lower().replace("-", "_").split("_")})
-
-
-def without_secrets(command: list[str]) -> list[str]:
-    """Return the command line with *** where a secret was typed all the same."""
-    shown = []
-    for before, word in pairwise(["", *command]):
-        flag, equals, _ = word.partition("=")
-        hidden = f"{flag}=***" if equals and is_secret(flag) else without_passwords(word)
-        shown.append("***" if before.startswith("--") and is_secret(before) else hidden)
-    return shown
 
 
 def to_toml(config: dict[str, Any]) -> str:
     # a JSON string, number, true or list is the same in TOML, but for one control character;
     # escaped, an emoji would be two surrogates, which TOML refuses
     values = {name: json.dumps(value, ensure_ascii=False) for name, value in config.items()}
-    lines = (f"{name.replace('_', '-')} = {value}" for name, value in values.items())
-    return "\n".join(lines).replace("\x7f", "\\u007f") + "\n"
-
-
-def changed(before: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
-    """Return the flags in which a resumed run would be another experiment."""
-    names = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
-    # a flag that the project did not have then may have its default
-    new = {name for name in names - before.keys() if now[name] == defaults[name]}
-    return sorted(names - new - FREE)
-
-
-def refuse_other_experiment(
-    path: Path | None, before: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any]
-) -> None:
-    """A resumed run must be the run that was stopped, but for the flags that say otherwise."""
-    for name in changed(before, now, defaults):
-        then, value = before.get(name), now.get(name, "not given")
-        if name in RISING and then and name in now and value > then:
-            continue
-        line = f"--{name.replace('_', '-')} {value}: {path} was trained with {then or 'none'}"
-        fail(MISMATCH, f"{line}; keep it, or begin a new run with --init-from {path}")
+    lines = (f"{name.replace('_', '-')} = {value}\n" for name, value in values.items())
+    return "".join(lines).replace("\x7f", "\\u007f")
