@@ -31,7 +31,7 @@ from project.engine.optimize import (
     micro_batches,
 )
 from project.engine.runtime import Precision, set_seed
-from project.engine.storage import load_checkpoint
+from project.engine.storage import load_checkpoint, write_checkpoint
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.utils.data import Dataset
@@ -336,7 +336,7 @@ class Metric(dict):
 
 def test_a_state_that_could_not_be_loaded_ends_the_run(tmp_path, capsys):
     line = refused(capsys, NOT_WRITTEN, save, tmp_path, 2, metric=Metric())
-    assert "step 2" in line and "holds pathlib" in line
+    assert "step 2" in line and "state.metric.path: pathlib" in line
     assert newest_whole(tmp_path) is None
 
 
@@ -411,9 +411,9 @@ def made_by_hand(tmp_path: Path, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"net": None}, "0.weight is missing"),
-        ({"net": []}, "0.weight is missing"),
-        ({"net": {"0.weight": 1.0}}, "0.weight is (), here it is (8, 4)"),
+        ({"net": None}, "no weights"),
+        ({"net": []}, "no weights"),
+        ({"net": {"0.weight": 1.0}}, "no weights"),
         ({"optimizer": {"lr": 0.1}}, "optimizer"),
         ({"optimizer": [1]}, "optimizer"),
         ({"optimizer": {"state": {}, "param_groups": []}}, "optimizer"),
@@ -549,6 +549,46 @@ def test_init_from_takes_what_fits_and_says_what_does_not(tmp_path, capsys):
     assert "2 of 4 tensors" in output and "2.bias, 2.weight" in output
 
 
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+def test_names_that_wrappers_gave_are_those_of_the_network(tmp_path, prefix):
+    theirs = Net()
+    checkpoint = load_checkpoint(save_best(tmp_path, theirs))
+    weights = {f"{prefix}{name}": tensor for name, tensor in theirs.state_dict().items()}
+    write_checkpoint({**checkpoint, "path": None, "state": {"net": weights}}, tmp_path / "a.pt")
+    begun, restored, resumed = Net(), Net(), Net()
+    init_from(begun, tmp_path / "a.pt")
+    restore_network(restored, load_checkpoint(tmp_path / "a.pt"))
+    checkpoints = Checkpoints(tmp_path, {"net": resumed}, ABOUT | {"data": {}}, every=1, keep=2)
+    checkpoints.restore(load_checkpoint(tmp_path / "a.pt"))
+    assert same(begun, theirs) and same(restored, theirs) and same(resumed, theirs)
+
+
+def test_names_of_layers_that_were_compiled_alone_are_bare_and_a_layer_may_be_a_module(tmp_path):
+    net = nn.ModuleDict({"module": Net(), "head": nn.Linear(1, 1)})
+    weights = {name.replace("head.", "head._orig_mod."): t for name, t in net.state_dict().items()}
+    content = {"model": {}, "data": {}, "config": {}, "state": {"net": weights}}
+    write_checkpoint(content, tmp_path / "a.pt")
+    restored = nn.ModuleDict({"module": Net(), "head": nn.Linear(1, 1)})
+    restore_network(restored, load_checkpoint(tmp_path / "a.pt"))
+    assert same(restored, net)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_loaded_weights_that_are_not_finite_are_named_with_their_file(tmp_path, capsys, value):
+    net = Net()
+    weights = {**net.state_dict(), "2.weight": torch.full((1, 8), value)}
+    content = {"model": {}, "data": {}, "config": {}, "state": {"net": weights}}
+    write_checkpoint(content, tmp_path / "a.pt")
+    line = refused(capsys, MISMATCH, init_from, net, tmp_path / "a.pt")
+    assert "a.pt" in line and "2.weight" in line and "--lr" not in line
+    checkpoint = load_checkpoint(tmp_path / "a.pt")
+    line = refused(capsys, MISMATCH, restore_network, net, checkpoint)
+    assert "a.pt" in line and "2.weight" in line and "--lr" not in line
+    assert all(tensor.isfinite().all() for tensor in net.state_dict().values())
+
+
 def test_init_from_a_network_that_shares_nothing_is_refused(tmp_path, capsys):
     path = save_best(tmp_path, Net())
     with pytest.raises(SystemExit) as stopped:
@@ -574,6 +614,17 @@ def test_scripts_take_the_newest_run_a_run_or_a_file(tmp_path, monkeypatch, caps
     assert pick_checkpoint(None, Net)["step"] == 1
     for place in (Path("runs/a"), Path("runs/a/checkpoints/best.pt")):
         assert pick_checkpoint(place, Net)["step"] == 0
+
+
+@pytest.mark.parametrize("part", ["model", "data", "config"])
+def test_what_a_script_asks_for_and_a_checkpoint_lacks_is_one_line(tmp_path, capsys, part):
+    checkpoint = pick_checkpoint(save_best(tmp_path, Net()), Net)
+    assert {**checkpoint["model"]} == {"width": 8} and {**checkpoint["data"]} == {}
+    with pytest.raises(SystemExit) as stopped:
+        checkpoint[part]["vocabulary"]
+    assert stopped.value.code == MISMATCH
+    error = capsys.readouterr().err
+    assert part in error and "vocabulary" in error and error.count("\n") == 1
 
 
 def test_a_checkpoint_of_another_class_is_refused_before_it_is_built(tmp_path, capsys):

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -5,9 +6,12 @@ import export
 import pytest
 import torch
 from export import FORMATS, write_as
+from project.engine.checkpoint import Checkpoints
 from project.engine.errors import MISMATCH, OUTPUT, USAGE
 from torch import Tensor, nn
 from torch.export import Dim
+
+EXAMPLE = export.example
 
 
 class Pair(nn.Module):
@@ -103,3 +107,17 @@ def test_where_pytorch_refuses_torchscript_one_line_says_what_to_take(
         line = capsys.readouterr().err
         assert stopped.value.code == USAGE and line.count("\n") == 1
         assert "--format pt2" in line and not list(tmp_path.iterdir())
+
+
+def test_a_swapped_network_is_told_what_the_example_asks_for(tmp_path, monkeypatch, capsys):
+    about = {"model": {"width": 4}, "data": {}, "config": {}}
+    checkpoints = Checkpoints(tmp_path, {"net": make_net()}, about, every=1, keep=1)
+    checkpoints.save(1, best=True)
+    monkeypatch.setattr(export, "ResNet", Pair)
+    monkeypatch.setattr(export, "example", EXAMPLE)
+    monkeypatch.setattr(sys, "argv", ["export.py", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        export.main()
+    assert stopped.value.code == MISMATCH
+    error = capsys.readouterr().err
+    assert "image_size" in error and error.count("\n") == 1

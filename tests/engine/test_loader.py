@@ -316,12 +316,13 @@ def norm() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
 
 
-def test_a_last_batch_of_one_is_left_out_where_batch_norm_trains():
+def test_a_last_batch_of_one_is_left_out_where_batch_norm_trains(capsys):
     net, loader = norm().double(), Loader(Whole(9), 4, shuffle=True)
     loader.avoid_single_samples(net)
     assert len(loader) == 2
     for batch in loader.steps(range(4)):
         net(batch.micro_batches[0][0])
+    assert capsys.readouterr().err.count("BatchNorm") == 1
 
 
 @pytest.mark.parametrize(("accumulate", "world_size"), [(4, 1), (2, 2), (1, 4)])
@@ -350,10 +351,10 @@ def test_the_number_of_steps_does_not_depend_on_how_they_are_split(monkeypatch):
 
 
 @pytest.mark.parametrize("net", [nn.Linear(3, 4), norm().eval()])
-def test_a_network_without_batch_norm_that_trains_gets_every_sample(net):
+def test_a_network_without_batch_norm_that_trains_gets_every_sample(capsys, net):
     loader = Loader(Whole(9), 4, shuffle=True)
     loader.avoid_single_samples(net)
-    assert len(loader) == 3
+    assert len(loader) == 3 and capsys.readouterr().err == ""
 
 
 class Several(Dataset):

@@ -212,11 +212,15 @@ def stepped(schedule: str, total: int, steps: int) -> tuple[torch.optim.SGD, Lam
 
 
 @pytest.mark.parametrize("schedule", RATES)
-def test_a_run_with_more_steps_goes_on_as_its_schedule_says(schedule):
+def test_a_run_with_more_steps_goes_on_as_its_schedule_says(capsys, schedule):
     before, now = stepped(schedule, 10, 10), stepped(schedule, 20, 0)
     for part, state in zip(now, before, strict=True):
         part.load_state_dict(state.state_dict())
     expected = stepped(schedule, 20, 10)
+    said = capsys.readouterr().out
+    assert said.count("\n") == (schedule != "constant") and ("5.0e-01" in said) == (
+        schedule == "wsd"
+    )
     for _ in range(10):
         assert now[0].param_groups[0]["lr"] == expected[0].param_groups[0]["lr"]
         for optimizer, scheduler in (now, expected):
@@ -224,8 +228,9 @@ def test_a_run_with_more_steps_goes_on_as_its_schedule_says(schedule):
             scheduler.step()
 
 
-def test_a_run_with_the_same_steps_keeps_its_learning_rate_bit_for_bit():
+def test_a_run_with_the_same_steps_keeps_its_learning_rate_bit_for_bit(capsys):
     before, now = stepped("cosine", 10, 7), stepped("cosine", 10, 0)
     for part, state in zip(now, before, strict=True):
         part.load_state_dict(state.state_dict())
     assert now[0].param_groups[0]["lr"] == before[0].param_groups[0]["lr"]
+    assert capsys.readouterr().out == ""

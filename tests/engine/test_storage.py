@@ -303,15 +303,16 @@ def test_code_in_a_checkpoint_never_runs(path, capsys):
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        (np.float64(0.5), "numpy.*scalar"),
+        (np.float64(0.5), "numpy.float64"),
         (np.zeros(2), "numpy.ndarray"),
         (Path("a"), "pathlib"),
-        (Planted(Path("a")), "mkdir"),
-        ({1: [0.5, (np.int64(1),)]}, "numpy.*scalar"),
+        (Planted(Path("a")), "Planted"),
+        (lambda: None, "builtins.function"),
+        ({1: [0.5, (np.int64(1),)]}, ".1.1.0: numpy.int64"),
     ],
 )
 def test_what_could_not_be_read_again_is_not_written_and_named(path, value, kind):
-    with pytest.raises(DamagedError, match=rf"holds .*{kind}.*, which"):
+    with pytest.raises(DamagedError, match=rf"holds scores\.loss.*{kind}.*, which"):
         write_checkpoint({**make_content(2), "scores": {"loss": value}}, path)
     assert same(read_checkpoint(path), 1)
     assert [file.name for file in path.parent.iterdir()] == ["step-1.pt"]

@@ -2,8 +2,9 @@
 
 import inspect
 import io
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from .processes import is_main_process
 from .storage import DamagedError, load_checkpoint, read_archive, write_checkpoint
 
 RUNS = Path("runs")
+# what DistributedDataParallel and torch.compile put before the names of weights
+WRAPPERS = re.compile(r"(?<![^.])(module|_orig_mod)\.")
 
 
 class Checkpoints:
@@ -41,9 +44,8 @@ class Checkpoints:
         state = {name: part.state_dict() for name, part in self.state.items()}
         for name, part in self.state.items():
             weights = state[name] if isinstance(part, nn.Module) or name == "average" else {}
-            for key, weight in weights.items():
-                if not weight.isfinite().all():
-                    fail(DIVERGED, f"step {step}: {key} of {name} is not finite; try a lower --lr")
+            if key := not_finite(weights):
+                fail(DIVERGED, f"step {step}: {key} of {name} is not finite; try a lower --lr")
         # as floats, because a metric may return numbers of another library
         numbers = {name: float(score) for name, score in (scores or {}).items()}
         content = {"step": step, "scores": numbers, "kinds": self.kinds(), "state": state}
@@ -136,6 +138,17 @@ def newest_run(name: str = "step-*.pt*") -> Path | None:
     return newest.parent.parent if newest else None
 
 
+class Saved(dict[str, Any]):
+    """What a checkpoint says of its model or data; asking for what it lacks ends the script."""
+
+    def __init__(self, values: dict[str, Any], place: str) -> None:
+        super().__init__(values)
+        self.place = place
+
+    def __missing__(self, name: str) -> NoReturn:
+        fail(MISMATCH, f"{self.place} has no {name!r}, which this script asks for: make it fit")
+
+
 def pick_checkpoint(path: Path | None, network: type[nn.Module]) -> dict[str, Any]:
     """Load a checkpoint of this network: the named one, a run's best, or the newest run's."""
     path = path or newest_run("best.pt")
@@ -146,6 +159,8 @@ def pick_checkpoint(path: Path | None, network: type[nn.Module]) -> dict[str, An
         inspect.signature(network).bind(**checkpoint["model"])
     except TypeError as error:
         fail(MISMATCH, f"{checkpoint['path']}: of another network; {network.__name__} {error}")
+    for part in ("model", "data", "config"):
+        checkpoint[part] = Saved(checkpoint[part], f"{checkpoint['path']}: {part}")
     return checkpoint
 
 
@@ -160,19 +175,17 @@ def restore_network(net: nn.Module, checkpoint: dict[str, Any]) -> None:
 
 def load_weights(net: nn.Module, weights: Any, path: Path) -> None:
     """Load the weights of this network; names and shapes are compared before any is changed."""
-    refuse_difference(path, shapes(weights or {}), shapes(net.state_dict()))
+    weights = unwrapped(weights, net, path)
+    theirs, ours = ({k: tuple(v.shape) for k, v in w.items()} for w in (weights, net.state_dict()))
+    refuse_difference(path, theirs, ours)
     net.load_state_dict(weights)
-
-
-def shapes(weights: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(getattr(weight, "shape", ())) for name, weight in weights.items()}
 
 
 def init_from(net: nn.Module, path: Path | None) -> None:
     """Take over the weights that fit in name and shape, and say which stay as they were."""
     if path is None:
         return
-    ours, theirs = net.state_dict(), weights_of(load_checkpoint(path))
+    ours, theirs = net.state_dict(), unwrapped(weights_of(load_checkpoint(path)), net, path)
     fitting = {k: v for k, v in theirs.items() if k in ours and v.shape == ours[k].shape}
     if not fitting:
         fail(MISMATCH, f"--init-from {path}: no weight fits this network")
@@ -180,6 +193,21 @@ def init_from(net: nn.Module, path: Path | None) -> None:
     if is_main_process():
         kept = ", ".join(sorted(ours.keys() - fitting.keys())) or "none"
         print(f"{path}: {len(fitting)} of {len(ours)} tensors taken over; as they were: {kept}")
+
+
+def unwrapped(weights: Any, net: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Return finite weights by the network's own names."""
+    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
+        fail(MISMATCH, f"{path}: holds no weights of a network")
+    if key := not_finite(weights):
+        fail(MISMATCH, f"{path}: {key} is not finite")
+    ours = net.state_dict()
+    return {k if k in ours else WRAPPERS.sub("", k): weight for k, weight in weights.items()}
+
+
+def not_finite(weights: dict[str, Tensor]) -> str | None:
+    """Return the name of the first weight that holds a NaN or an infinity; waits for the device."""
+    return next((name for name, weight in weights.items() if not weight.isfinite().all()), None)
 
 
 def refuse_difference(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
-from .errors import DATA, MEMORY, USAGE, BadSampleError, fail
+from .errors import DATA, MEMORY, USAGE, BadSampleError, fail, warn
 from .launch import leave_nobody_behind, signals_blocked
 from .order import Order
-from .processes import agree_on_data, rank, world_size
+from .processes import agree_on_data, is_main_process, rank, world_size
 from .runtime import mix, move, seed_everything, tensors
 
 Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its way to a worker
@@ -92,6 +92,8 @@ class Loader:
         """Let no micro-batch be a single sample, which a BatchNorm that trains cannot take."""
         if any(isinstance(part, BatchNorm) and part.training for part in net.modules()):
             self.order = replace(self.order, fewest=2)
+            if self.order.length % self.order.batch_size == 1 and is_main_process():
+                warn("an epoch leaves out its last sample, which BatchNorm cannot take alone")
 
     def __len__(self) -> int:
         """Return the number of optimizer steps in an epoch."""

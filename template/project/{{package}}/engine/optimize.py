@@ -12,7 +12,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from .errors import USAGE, fail
 from .loader import Batch
-from .processes import gradient_sync, sum_over_processes, world_size
+from .processes import gradient_sync, is_main_process, sum_over_processes, world_size
 from .runtime import mix, seed_noise, widest_float
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -89,10 +89,12 @@ class LambdaLR(lr_scheduler.LambdaLR):  # named as its parent: checkpoints hold 
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        factor = self.lr_lambdas[0](self.last_epoch)
+        before, factor = self.get_last_lr()[0], self.lr_lambdas[0](self.last_epoch)
         self._last_lr = [base * factor for base in self.base_lrs]
         for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
             group["lr"] = rate
+        if not math.isclose(before, now := self._last_lr[0], rel_tol=1e-6) and is_main_process():
+            print(f"the learning rate goes on at {now:.1e}, not {before:.1e}: --schedule is longer")
 
 
 def learning_rate(optimizer: Optimizer, schedule: str, warmup: float, total_steps: int) -> LambdaLR:

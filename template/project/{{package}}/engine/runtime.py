@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, amp, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from . import processes
 from .errors import DEVICE, USAGE, fail
@@ -132,12 +131,23 @@ def set_seed(seed: int, deterministic: bool) -> None:
 
 def move(batch: Any, device: torch.device) -> Any:
     """Move every tensor of a batch, however nested, without waiting for the copy."""
-    return tree_map_only(Tensor, lambda tensor: tensor.to(device, non_blocking=True), batch)
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: move(value, device) for key, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        parts = [move(value, device) for value in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
-    """Return the tensors in nested tuples, lists and dicts."""
-    return (part for part in tree_leaves(value) if isinstance(part, Tensor))
+    """Yield the tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from tensors(part)
 
 
 def is_finite(tensor: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from .errors import MISMATCH, fail
 
 FORMAT = 1
+PLAIN = (int, float, bool, str, bytes, type(None))
 PARTS = {"format": int, "step": int}
 PARTS |= dict.fromkeys(("model", "data", "config", "state", "scores", "kinds"), dict)
 
@@ -63,15 +65,30 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
         with replacing(path) as file:
             torch.save({"format": FORMAT, **content}, file)
             file.flush()
-            refuse_code(Path(file.name))
+            refuse_code(Path(file.name), content)
     except RuntimeError as error:  # torch.save turns the error of a full disk into one
         raise OSError(error.__context__ or error) from error
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        raise DamagedError(f"holds {foreign(content) or error}, which cannot be saved") from error
 
 
-def refuse_code(path: Path) -> None:
+def refuse_code(path: Path, content: Any = None) -> None:
     """Refuse what only code could load, because loading runs none."""
-    if unsafe := ", ".join(sorted(get_unsafe_globals_in_checkpoint(path))):
-        raise DamagedError(f"holds {unsafe}, which only code could load; save tensors and numbers")
+    if unsafe := get_unsafe_globals_in_checkpoint(path):
+        what = foreign(content) or ", ".join(sorted(unsafe))
+        raise DamagedError(f"holds {what}, which only code could load; save tensors and numbers")
+
+
+def foreign(value: Any, place: str = "") -> str | None:
+    """Return the place and type of the first value that is no plain one of Python or PyTorch."""
+    parts = dict(enumerate(value)) if isinstance(value, (list, tuple)) else value
+    if isinstance(parts, dict):
+        found = (foreign(part, f"{place}.{name}".strip(".")) for name, part in parts.items())
+        return next(filter(None, found), None)
+    kind = type(value)
+    if kind in PLAIN or kind.__module__.startswith("torch"):
+        return None
+    return f"{place}: {kind.__module__}.{kind.__qualname__}"
 
 
 def read_archive(path: Path, device: str) -> Any:
