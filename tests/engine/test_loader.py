@@ -132,7 +132,9 @@ def test_persistent_workers_take_up_the_epoch_that_is_asked_for():
         assert found == [batch.micro_batches[0][0].tolist() for batch in plain.steps(steps)]
 
 
-@pytest.mark.parametrize(("accumulate", "world_size"), [(2, 1), (4, 1), (1, 2), (2, 2), (1, 4)])
+@pytest.mark.parametrize(
+    ("accumulate", "world_size"), [(2, 1), (3, 1), (4, 1), (7, 1), (1, 2), (2, 2), (1, 3), (1, 4)]
+)
 @pytest.mark.parametrize("kind", [Noisy, Whole, Unequal])
 def test_micro_batches_and_processes_only_split_a_step(monkeypatch, kind, accumulate, world_size):
     whole = read(kind(10), range(6))  # a step of 2 ends the epoch
@@ -171,22 +173,6 @@ def test_a_pass_over_the_set_meets_each_sample_once(monkeypatch, kind, world_siz
         for _, indices in Loader(kind(11), 12, workers=0):
             seen += indices.tolist()
     assert sorted(seen) == list(range(11))
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "accumulate", "world_size", "size"),
-    [(10, 4, 1, 12), (9, 1, 2, 10), (20, 3, 2, 24), (3, 4, 1, 4)],
-)
-def test_a_batch_that_does_not_divide_is_refused_with_a_size_that_does(
-    monkeypatch, capsys, batch_size, accumulate, world_size, size
-):
-    use_processes(monkeypatch, 0, world_size)
-    with pytest.raises(SystemExit) as stopped:
-        Loader(Whole(100), batch_size, shuffle=True, accumulate=accumulate)
-    assert stopped.value.code == USAGE
-    error = capsys.readouterr().err
-    assert f"--batch-size {batch_size}" in error and error.endswith(f"take {size}\n")
-    Loader(Whole(100), batch_size, accumulate=accumulate)  # of a test set: never divided
 
 
 @pytest.mark.parametrize("how", [{"shuffle": True}, {"drop_last": True}])

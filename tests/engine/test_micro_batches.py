@@ -36,7 +36,7 @@ def plain(net: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tens
     return loss.detach(), gradient(net)
 
 
-@pytest.mark.parametrize("accumulate", [1, 3, 4, 12])
+@pytest.mark.parametrize("accumulate", [1, 3, 4, 5, 12, 13])
 @pytest.mark.parametrize("length", [12, 13, 20, 35])
 def test_accumulating_equals_one_big_batch_remainder_included(length, accumulate):
     texts = Texts(length)

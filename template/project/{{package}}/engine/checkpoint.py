@@ -109,7 +109,7 @@ def saved_steps(folder: Path) -> dict[int, Path]:
 
 
 def newest_whole(run_folder: Path) -> Path | None:
-    """Return the newest checkpoint that is whole, and name damaged ones; None where none is."""
+    """Return the newest checkpoint that is whole, and name damaged ones before it."""
     saved = saved_steps(run_folder / "checkpoints")
     for path in saved.values():
         try:

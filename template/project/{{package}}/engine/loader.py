@@ -60,13 +60,10 @@ class Loader:
             fail(DATA, "the data set is empty")
         if (shuffle or drop_last) and batch_size > length:
             fail(USAGE, f"--batch-size {batch_size}: the training set has {length} samples only")
-        self.parts = accumulate * world_size()  # of a step
-        if shuffle and (rest := batch_size % self.parts):
-            line = f"--batch-size {batch_size}: is no multiple of --accumulate {accumulate} x"
-            fail(USAGE, f"{line} {world_size()} processes; take {batch_size + self.parts - rest}")
         lengths = getattr(dataset, "lengths", None)
         self.order = Order(length, batch_size, seed, shuffle, drop_last, limit, lengths)
         self.accumulate = accumulate
+        self.parts = accumulate * world_size()  # of a step
         self.samples = Samples(dataset, seed)
         agree_on_data(length, lambda index: tensors(usable(self.samples[0, [index]])))
         if workers == "auto":  # of the cores that this process may use; four feed most devices

@@ -92,14 +92,11 @@ def foreign(value: Any, place: str = "") -> str | None:
 
 
 def read_archive(path: Path, device: str) -> Any:
-    """Return what the file holds, on the device; on "meta" without the values.
-
-    torch.load compares no checksums, though the file has one for each of its parts.
-    """
+    """Return what the file holds, on the device; on "meta" without the values."""
     with path.open("rb") as file:  # here an OSError says what is wrong
         try:
             archive = zipfile.ZipFile(file)
-            damaged = archive.testzip()
+            damaged = archive.testzip()  # torch.load does not compare checksums
             # what no checksum covers; of a part that is marked as a folder, nothing would be read
             for part in archive.infolist():
                 if part.external_attr or part.file_size != part.compress_size:
