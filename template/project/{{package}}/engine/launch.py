@@ -85,8 +85,8 @@ class Status:
         if is_main_process():
             if read_status(folder).get("state") == "running":
                 print("the last process was killed: by hand, by a scheduler, or for lack of memory")
-            fresh = {"code": None, "reason": None, "resume": resume_command(folder)}
-            self.write(state="running", saved_step=step, **fresh)
+            again = resume_command(folder)
+            self.write(state="running", saved_step=step, code=None, reason=None, resume=again)
 
     def saved(self, step: int) -> None:
         self.unsaved = None

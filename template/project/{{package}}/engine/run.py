@@ -68,7 +68,11 @@ def open_run(args: Namespace, device: torch.device, name: str) -> Run:
     if is_main_process():
         folder, source = find_folder(args, name)
         held = lock(folder)
-        path = find_checkpoint(folder, source, args.resume)
+        for draft in (folder / "checkpoints").glob("*.tmp"):  # of a process that was killed
+            draft.unlink()
+        path = newest_whole(source) if source and source.is_dir() else source
+        if source and path is None and args.resume != "auto":
+            fail(MISMATCH, f"--resume {source}: no checkpoint in {source / 'checkpoints'}")
         before = read_status(folder)
     folder, path, before = share((folder, path, before))
     checkpoint, step = None, 0
@@ -78,7 +82,7 @@ def open_run(args: Namespace, device: torch.device, name: str) -> Run:
         finished = before.get("state") == "finished" and before.get("saved_step") == step
         if not trains_longer(checkpoint, config, args.defaults) and finished:
             if is_main_process():
-                print(f"{folder}: already finished at step {step}; more --epochs or --max-steps go on")
+                print(f"{folder}: already finished at step {step}; raise --epochs or --max-steps")
             raise Ending(0, "already finished")
     if is_main_process():
         set_newer_aside(folder, step if path else math.inf)
@@ -129,18 +133,6 @@ def lock(folder: Path) -> FileLock:
             fail(OUTPUT, f"--run-dir {folder}: {error.strerror}; name one that can be written")
         warn(f"{folder}: cannot be locked ({error.strerror}); begin no second run in this folder")
     return held
-
-
-def find_checkpoint(folder: Path, source: Path | None, resume: str | None) -> Path | None:
-    """Return the newest whole checkpoint of a run, or the one that --resume names."""
-    for draft in (folder / "checkpoints").glob("*.tmp"):  # of a process that was killed
-        draft.unlink()
-    if source is None or source.is_file():
-        return source
-    path = newest_whole(source)
-    if path is None and resume != "auto":
-        fail(MISMATCH, f"--resume {source}: no checkpoint in {source / 'checkpoints'}")
-    return path
 
 
 def trains_longer(saved: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any]) -> bool:
