@@ -19,7 +19,7 @@ from project.engine.checkpoint import (
     pick_checkpoint,
     restore_network,
 )
-from project.engine.errors import DIVERGED, MISMATCH, NOT_WRITTEN, STOPPED
+from project.engine.errors import DIVERGED, MISMATCH, NOT_WRITTEN, STOPPED, Ending
 from project.engine.evaluate import Best
 from project.engine.launch import StopRequest, status
 from project.engine.loader import Loader
@@ -305,8 +305,11 @@ def test_a_last_save_that_fails_ends_the_run_with_its_code(tmp_path, monkeypatch
     path = save(tmp_path, 1)
     monkeypatch.setattr(storage.os, "fsync", full)
     save(tmp_path, 2)
-    line = refused(capsys, NOT_WRITTEN, status.fail_if_unsaved)
-    assert "step 2" in line and "No space left on device" in line
+    with pytest.raises(Ending) as ended:
+        status.fail_if_unsaved()
+    assert ended.value.number == NOT_WRITTEN
+    assert "step 2" in ended.value.reason and "No space left on device" in ended.value.reason
+    assert ended.value.reason in capsys.readouterr().err  # said when it failed
     assert newest_whole(tmp_path) == path
 
 
@@ -315,7 +318,10 @@ def test_a_stopped_run_that_could_not_save_says_so(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(storage.os, "fsync", full)
     save(tmp_path, 2)
     stop.reason = "SIGTERM"
-    assert "step 2" in refused(capsys, NOT_WRITTEN, stop.leave_if_asked, 2)
+    with pytest.raises(Ending) as ended:
+        stop.leave_if_asked(2)
+    assert ended.value.number == NOT_WRITTEN and "step 2" in ended.value.reason
+    assert ended.value.reason in capsys.readouterr().err
 
 
 def test_a_deleted_folder_is_made_again(tmp_path):
