@@ -307,7 +307,7 @@ def test_a_last_save_that_fails_ends_the_run_with_its_code(tmp_path, monkeypatch
     save(tmp_path, 2)
     with pytest.raises(Ending) as ended:
         status.fail_if_unsaved()
-    assert ended.value.number == NOT_WRITTEN
+    assert ended.value.code == NOT_WRITTEN
     assert "step 2" in ended.value.reason and "No space left on device" in ended.value.reason
     assert ended.value.reason in capsys.readouterr().err  # said when it failed
     assert newest_whole(tmp_path) == path
@@ -320,7 +320,7 @@ def test_a_stopped_run_that_could_not_save_says_so(tmp_path, monkeypatch, capsys
     stop.reason = "SIGTERM"
     with pytest.raises(Ending) as ended:
         stop.leave_if_asked(2)
-    assert ended.value.number == NOT_WRITTEN and "step 2" in ended.value.reason
+    assert ended.value.code == NOT_WRITTEN and "step 2" in ended.value.reason
     assert ended.value.reason in capsys.readouterr().err
 
 
