@@ -124,19 +124,21 @@ class FiniteCheck:
 
     def __init__(self, net: nn.Module, gradients: bool = True) -> None:
         self.parameters = dict(net.named_parameters()) if gradients else {}
-        self.looks: list[tuple[str, Tensor]] = []  # what it was, and whether it was finite
+        self.found: str | None = None
         # a layer's hook runs before those of the blocks around it, so the innermost is named
         for name, module in net.named_modules():
             module.register_forward_hook(partial(self.look, f"the output of {name or 'net'}"))
 
+    def look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if torch.is_grad_enabled() and not all(map(is_finite, tensors(output))):  # in no test pass
+            self.found = self.found or name
+
     def first(self, loss: Tensor) -> str | None:
         """Name what was first to have a NaN or an infinity since the last call, if anything had."""
-        looks, self.looks = [*self.looks, ("the loss", is_finite(loss))], []
-        for name, parameter in reversed(self.parameters.items()):  # as backward runs
-            if parameter.grad is not None:
-                looks.append((f"the gradient of {name}", is_finite(parameter.grad)))
-        return next((name for name, finite in looks if not finite), None)
-
-    def look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if torch.is_grad_enabled():  # the test pass is not looked at
-            self.looks += [(name, is_finite(tensor)) for tensor in tensors(output)]
+        found, self.found = self.found or (None if is_finite(loss) else "the loss"), None
+        bad = (
+            f"the gradient of {name}"
+            for name, parameter in reversed(self.parameters.items())  # as backward runs
+            if parameter.grad is not None and not is_finite(parameter.grad)
+        )
+        return found or next(bad, None)

@@ -33,12 +33,8 @@ class Inspection:
         self.folder, self.profiler = folder / "profile", None
         if args.profile and is_main_process():
             steps = schedule(wait=0, warmup=PROFILE_WARMUP, active=args.profile, repeat=1)
-            self.profiler = profile(
-                schedule=steps,
-                on_trace_ready=self.save_profile,
-                record_shapes=True,
-                acc_events=True,
-            )
+            more = {"record_shapes": True, "acc_events": True}
+            self.profiler = profile(schedule=steps, on_trace_ready=self.save_profile, **more)
             self.profiler.start()
         self.steps_to_memory = MEMORY_STEP if args.memory and is_main_process() else 0
         torch.autograd.set_detect_anomaly(args.detect_anomaly)

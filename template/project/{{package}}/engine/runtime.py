@@ -152,10 +152,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 def is_finite(tensor: Tensor) -> Tensor:
     """Return a 0-dim bool, without waiting for the device."""
-    if not tensor.is_floating_point() or not tensor.numel():
-        return torch.ones((), dtype=torch.bool, device=tensor.device)
-    # NaN and infinity reach the extremes; a tenth of the cost of isfinite().all()
-    return torch.stack(tensor.detach().aminmax()).isfinite().all()
+    return tensor.isfinite().all()
 
 
 def widest_float(device: torch.device) -> torch.dtype:
