@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from project.engine.errors import DATA
+from project.engine.errors import DATA, USAGE
 from project.engine.evaluate import Best, evaluate, predict, train_mode
 from project.engine.loader import Loader
 from project.engine.optimize import freeze
@@ -189,3 +189,11 @@ def test_a_score_that_is_no_number_is_never_the_best():
     best = Best("score", higher=False, patience=0)
     scores = (float("nan"), 2.0, float("nan"), 1.0)
     assert [best.update({"score": score}) for score in scores] == [False, True, False, True]
+
+
+def test_a_score_that_the_test_pass_does_not_give_is_named(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        Best("error", higher=False, patience=0).update({"loss": 1.0, "accuracy": 0.5})
+    assert stopped.value.code == USAGE
+    line = capsys.readouterr().err
+    assert "'error'" in line and "loss, accuracy" in line and line.count("\n") == 1

@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from project.engine.errors import (
     INTERRUPTED,
     MEMORY,
     NOT_WRITTEN,
+    OUTPUT,
     STOPPED,
     Ending,
     fail,
@@ -104,6 +106,12 @@ def test_too_little_memory_is_one_line_with_what_helps(folder, capsys, main):
 def test_too_little_memory_before_the_run_is_known_is_one_line_too(capsys):
     assert code_of(too_large) == MEMORY
     assert "--batch-size" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_with_the_way_out(folder, capsys):
+    assert code_of(lambda: raises(OSError(errno.ENOSPC, "No space left on device"))) == OUTPUT == 73
+    error = capsys.readouterr().err
+    assert "the disk is full" in error and "--run-dir" in error and error.count("\n") == 1
 
 
 def test_another_runtime_error_is_a_bug(folder):

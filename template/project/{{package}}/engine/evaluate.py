@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import DATA, DIVERGED, fail
+from .errors import DATA, DIVERGED, USAGE, fail
 from .loader import Loader, prefetch
 from .processes import bare, gather, sum_over_processes
 from .runtime import Precision, widest_float
@@ -80,6 +80,8 @@ class Best:
 
     def update(self, scores: dict[str, float]) -> bool:
         """Return whether these scores are the best so far."""
+        if self.name not in scores:
+            fail(USAGE, f"Best({self.name!r}) in train.py: the scores are {', '.join(scores)}")
         score = float(scores[self.name])  # the owner's may be NumPy's
         better = self.score is None or self.sign * score > self.sign * self.score
         better = better and not math.isnan(score)  # which nothing would beat

@@ -1,5 +1,6 @@
 """How a script ends: stopped at a step's end if asked to, with a code, and its status written."""
 
+import errno
 import json
 import math
 import multiprocessing
@@ -60,6 +61,8 @@ def explain(error: BaseException) -> tuple[int, str]:
         return errors.MEMORY, f"out of memory; {less}"
     if line := lost(error):
         return errors.DEVICE, line
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return errors.OUTPUT, "the disk is full; make room, or choose another --run-dir"
     return errors.BUG, without_passwords(f"{type(error).__name__}: {error}")
 
 

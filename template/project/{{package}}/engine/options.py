@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from .errors import USAGE, fail
 
 # say where a run is, not what it does: not in config.toml
-PLACES = {"config", "run_dir", "resume", "defaults"}
+PLACES = {"config", "run_dir", "resume", "check_resume", "defaults"}
 # what a resumed run may change, and what it may raise; all other flags are the experiment
 FREE = {"gradient_checkpointing"}  # which the train.py of older projects does not mark
 RISING = {"epochs", "max_steps"}
@@ -125,6 +125,7 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
 
 def add_inspection(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("inspection").add_argument
+    add("--check-resume", action="store_true", help="prove that a stop changes no later step")
     add("--overfit", type=count, default=0, help="train on the first N batches only; 0 is off")
 
     add = may_change(add)
