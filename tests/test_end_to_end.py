@@ -154,7 +154,7 @@ def test_run_is_repeated_from_its_saved_configuration(
 def test_dry_run_leaves_nothing_behind(sampled: forked.Project, tmp_path: Path) -> None:
     place = sampled.make_data(tmp_path)
     before = {path.name for path in place.iterdir()}
-    assert "best" in run(sampled, place, "train.py", "--dry-run", *HERE)
+    assert "nothing is kept" in run(sampled, place, "train.py", "--dry-run", *HERE)
     # tokens are data, and may be used again
     assert {path.name for path in place.iterdir()} - {"data"} == before - {"data"}
 

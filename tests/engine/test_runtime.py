@@ -179,6 +179,14 @@ def test_a_scaler_that_is_off_passes_everything_through():
     assert torch.equal(net.weight, before - 1)
 
 
+def test_sizes_that_tensor_cores_dislike_are_named_where_there_are_some() -> None:
+    net = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 10), nn.Conv2d(3, 8, 3))
+    precision = Precision(torch.device("cpu"), "bf16")
+    assert precision.odd_layers(net) == []
+    precision.device = torch.device("cuda")
+    assert precision.odd_layers(net) == ["1.weight", "2.weight"]
+
+
 class Pair(NamedTuple):
     image: Tensor
     name: str

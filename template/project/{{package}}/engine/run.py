@@ -48,6 +48,8 @@ class Run:
         samples = ", ".join(f"{size:,} samples to {name}" for name, size in sizes.items())
         where = f"written to {self.shown}/" if self.shown else "nothing is kept"
         print(f"{parameters:,} parameters, {samples}, on {precision.device}; {where}")
+        if odd := precision.odd_layers(net):
+            print(f"slower than need be, as a size is no multiple of 8: {', '.join(odd)}")
 
     def conclude(self, best: Best) -> None:
         """Say what came out, and where it is."""

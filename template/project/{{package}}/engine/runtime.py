@@ -70,6 +70,12 @@ class Precision:
                 if isinstance(layer, Conv):
                     layer.register_forward_hook(redo_in_float32)
 
+    def odd_layers(self, net: nn.Module) -> list[str]:
+        """Return weights that tensor cores can't use well: a size is no multiple of 8."""
+        used = self.device.type == "cuda" and self.dtype != torch.float32
+        matrices = ((name, p) for name, p in net.named_parameters() if used and p.ndim > 1)
+        return [name for name, p in matrices if any(size % 8 for size in p.shape[:2])]
+
     def scaler(self) -> amp.GradScaler:
         """Return a scaler that works for fp16 and passes everything through otherwise."""
         return amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
