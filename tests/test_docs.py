@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, Render, questions
-from extensions.features import BLOCKS, TASKS, block_choices, blocks_of, owned
+from extensions.features import BLOCKS, LOGGERS, TASKS, block_choices, blocks_of, owned
 from releases import copy_parts
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -111,6 +111,7 @@ def test_each_answer_and_each_choice_is_explained() -> None:
                 for choice in question["choices"].values():
                     value = choice["value"] if isinstance(choice, dict) else choice
                     assert f"`{value}`" in TEXTS[page], f"{page}: {value}"
+    assert all(f"`{logger}`" in TEXTS["README.md"] for logger in LOGGERS)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT, Render, questions
 from extensions.features import (
     BLOCKS,
+    LOGGER_CHOICES,
     LOGGERS,
     OPTIONS,
     TASK_CHOICES,
@@ -23,14 +24,16 @@ from extensions.features import (
 )
 
 PACKAGE = ROOT / "template" / "project" / "{{package}}"
+COMPUTED = {"task": TASK_CHOICES, "logger": LOGGER_CHOICES}
 CATALOGUE = {name for name, block in BLOCKS.items() if block.offered}
 
 
 def choices(question: str) -> set[str]:
     """Return the answers that copier.yml offers."""
     found = questions()[question]["choices"]
-    if question == "task":
-        found = json.loads(TASK_CHOICES)
+    if question in COMPUTED:
+        assert found == f"{{{{ {question}_choices }}}}"
+        found = json.loads(COMPUTED[question])
     values = found.values() if isinstance(found, dict) else found
     return {value["value"] if isinstance(value, dict) else value for value in values}
 

@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 
 from conftest import questions
 from extensions import names
-from extensions.features import BLOCKS, TASKS
+from extensions.features import BLOCKS, LOGGERS, TASKS
 
 # what breaks quoting, templates, markup, terminals or encodings
 SPECIAL = (
@@ -83,6 +83,7 @@ def chosen(name: str, question: dict[str, Any]) -> st.SearchStrategy[Any]:
     if question["type"] == "bool":
         return st.booleans()
     computed = {"blocks": [n for n, block in BLOCKS.items() if block.offered], "task": list(TASKS)}
+    computed["logger"] = [*LOGGERS, "csv"]
     choices = computed.get(name, question["choices"])
     if isinstance(choices, dict):
         choices = [c["value"] if isinstance(c, dict) else c for c in choices.values()]
