@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from project.engine import runtime
 from project.engine.launch import Status, status
 
 from rendered import SEVERAL
@@ -44,6 +45,12 @@ def _settings_as_they_were() -> Iterator[None]:
     torch.backends.cudnn.benchmark = benchmark
     torch.autograd.set_detect_anomaly(False)
     vars(status).update(vars(Status()))
+
+
+@pytest.fixture
+def bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute in bf16 also where this CPU has none, and a run would do without it."""
+    monkeypatch.setattr(runtime, "has_bf16", lambda device: True)
 
 
 @pytest.fixture

@@ -152,6 +152,7 @@ def test_the_pass_draws_nothing_from_the_global_generator():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.usefixtures("bf16")
 def test_autocast_reaches_the_network():
     dtypes = []
     net = nn.Linear(3, 1)

@@ -102,6 +102,7 @@ def test_a_missing_device_is_one_line(monkeypatch, capsys, name):
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("bf16", torch.bfloat16), ("none", torch.float32)])
+@pytest.mark.usefixtures("bf16")
 def test_autocast_computes_in_the_precision_that_was_asked_for(name, dtype):
     precision = Precision(CPU, name)
     layer = nn.Linear(8, 8)
@@ -126,6 +127,17 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.parametrize("has", [True, False])
+def test_a_cpu_without_bf16_computes_in_float32_and_says_so(monkeypatch, has):
+    able = {"avx2": True, "avx512_bf16": has, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    precision = Precision(CPU, "bf16")
+    assert precision.dtype == (torch.bfloat16 if has else torch.float32)
+    assert ("float32" in precision.note) == (not has)
+    assert Precision(CPU, "none").note == ""
+
+
+@pytest.mark.usefixtures("bf16")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_weights_of_every_convolution_get_their_gradient_in_bf16(compiled):
     precision = Precision(CPU, "bf16")
@@ -179,6 +191,7 @@ def test_a_scaler_that_is_off_passes_everything_through():
     assert torch.equal(net.weight, before - 1)
 
 
+@pytest.mark.usefixtures("bf16")
 def test_sizes_that_tensor_cores_dislike_are_named_where_there_are_some() -> None:
     net = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 10), nn.Conv2d(3, 8, 3))
     precision = Precision(torch.device("cpu"), "bf16")

@@ -17,6 +17,8 @@ from .engine.errors import DEVICE, fail
 
 try:
     import torch
+
+    from .engine.runtime import has_bf16
 except (ImportError, OSError) as broken:
     fail(DEVICE, f"problem PyTorch cannot be imported ({broken}); uv sync, or pip install torch")
 
@@ -76,10 +78,8 @@ def examine(name: str, really_compile: bool) -> Iterator[Finding]:
             return
         used = "" if free > total / 2 else f": only {free / 1e9:.0f} of {total / 1e9:.0f} GB free"
         yield "warning" if used else "ok", f"device {device}{used}"
-    if kind == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        yield "warning", "--amp fp16 or none; this GPU has no bf16"
-    else:
-        yield "ok", "--amp bf16 or none" if kind == "cpu" else "--amp bf16, fp16 or none"
+    can = {"bf16": has_bf16(torch.device(kind)), "fp16": kind != "cpu", "none": True}
+    yield "ok", f"--amp {' or '.join(name for name in can if can[name])}"
     yield compiler(kind, really_compile)
 
 

@@ -44,15 +44,25 @@ def open_device(name: str) -> torch.device:
     return device
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Return whether it computes in bf16 itself: emulated, it takes 15 times as long as float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities().items()
+    return device.type != "cpu" or any("bf16" in name and has for name, has in able)
+
+
 class Precision:
     """What --amp asks for, as one autocast context and one gradient scaler."""
 
     def __init__(self, device: torch.device, name: str) -> None:
         if name == "fp16" and device.type == "cpu":
             fail(USAGE, "--amp fp16: a CPU has no fast fp16; try --amp bf16 or --amp none")
-        if name == "bf16" and device.type == "cuda":
-            if not torch.cuda.is_bf16_supported(including_emulation=False):
+        self.note = ""
+        if name == "bf16" and not has_bf16(device):
+            if device.type == "cuda":
                 fail(USAGE, "--amp bf16: this GPU has no bf16; try --amp fp16 or --amp none")
+            name, self.note = "none", " in float32, as it has no bf16"
         if device.type == "cuda":
             # where autocast is off, TF32: the range of float32, and 10 bits after the point
             torch.set_float32_matmul_precision("high")
