@@ -285,6 +285,13 @@ def test_the_run_says_what_it_is_about_and_what_came_out(capsys):
     assert "accuracy 0.5000" in second and "best.pt" in second
 
 
+def test_the_run_says_where_it_computes_in_another_precision_than_was_asked_for(capsys):
+    precision = Precision(CPU, "none")
+    precision.note = " in float32"
+    Run(Path("a").absolute(), None, {}).announce(nn.Linear(1, 1), precision)
+    assert "on cpu in float32; nothing is kept" in capsys.readouterr().out
+
+
 HOLD = """
 import sys
 from pathlib import Path
