@@ -17,9 +17,9 @@ from extensions.features import TASKS
 CARRIED = {
     "default render, files": 57,
     "default render, lines": 5_000,
-    "custom, lines": 3_900,
+    "custom, lines": 3_905,
     "engine, files": 17,
-    "engine, lines": 2_215,
+    "engine, lines": 2_222,
     "files to read for a step": 9,
     "files to read for a save": 4,
     "files to read for a batch": 5,

@@ -47,8 +47,8 @@ class Run:
         parameters = sum(p.numel() for p in net.parameters())
         samples = ", ".join(f"{size:,} samples to {name}" for name, size in sizes.items())
         where = f"written to {self.shown}/" if self.shown else "nothing is kept"
-        device = f"{precision.device}{precision.note}"
-        print(f"{parameters:,} parameters, {samples}, on {device}; {where}")
+        on = f"on {precision.device}{precision.note}"
+        print(f"{parameters:,} parameters, {samples}, {on}; {where}")
         if odd := precision.odd_layers(net):
             print(f"slower than need be, as a size is no multiple of 8: {', '.join(odd)}")
 

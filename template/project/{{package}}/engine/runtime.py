@@ -92,11 +92,7 @@ class Precision:
 
 
 def redo_in_float32(layer: Conv, inputs: tuple[Tensor], outputs: Tensor) -> Tensor | None:
-    """Compute a layer again, in float32, where bf16 would leave parts of its gradient unwritten.
-
-    oneDNN, which PyTorch uses on CPUs, does not write the gradient of those weights that meet
-    nothing but padding: where the stride is longer than the map is wide, or a volume is flat.
-    """
+    """Compute again where oneDNN's bf16 writes no gradient of weights that meet only padding."""
     kernel = layer.kernel_size
     size = inputs[0].shape[-len(kernel) :]
     narrow = kernel[-1] > 1 and layer.stride[-1] > size[-1]
