@@ -367,7 +367,7 @@ def test_a_run_whose_process_was_killed_is_told(tmp_path, begun, capsys, code, l
     assert capsys.readouterr().out.count("killed") == lines
 
 
-@pytest.mark.parametrize("text", ["", "{", "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\x00"])
 def test_a_damaged_status_is_no_reason_to_end(tmp_path, text):
     (tmp_path / "run_status.json").write_text(text)
     status = Status()

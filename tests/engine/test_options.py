@@ -142,6 +142,13 @@ def test_a_config_that_makes_no_sense_is_refused_by_name(tmp_path, capsys, text,
     assert part in error and error.count("\n") == 1
 
 
+def test_a_list_in_a_config_is_never_read_as_flags(tmp_path, capsys):
+    path = tmp_path / "run.toml"
+    path.write_text("freeze = ['stem.*', '--lr=5']\n")
+    error = refused(capsys, "--config", str(path))
+    assert "--freeze" in error and "--lr=5" in error and error.count("\n") == 1
+
+
 def test_a_missing_config_is_refused(capsys):
     assert "nowhere.toml" in refused(capsys, "--config", "nowhere.toml")
 

@@ -43,8 +43,7 @@ def evaluate(
     if math.isnan(loss_sum):
         fail(DIVERGED, "the test loss is NaN, so a weight or a test sample is; try a lower --lr")
     # a metric may return tensors of one number, or NumPy's
-    scores = {name: float(score) for name, score in metric.compute().items()}
-    return {"loss": loss_sum / count, **scores}
+    return {"loss": loss_sum / count, **{k: float(v) for k, v in metric.compute().items()}}
 
 
 def train_mode(net: nn.Module) -> None:

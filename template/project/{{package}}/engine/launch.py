@@ -124,8 +124,8 @@ status = Status()
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Return what run_status.json says; nothing where it is missing or damaged."""
-    with suppress(OSError, ValueError):
-        return json.loads((folder / NAME).read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, TypeError):
+        return dict(json.loads((folder / NAME).read_text(encoding="utf-8")))
     return {}
 
 
