@@ -87,6 +87,7 @@ def test_what_makes_sense_is_not(line):
         ["--freeze", "stem.*", "head.*", "--compile", "--workers", "2", "--seed", "0"],
         ["--data", "a b.txt", 'quote".txt', "back\\slash", "new\nline", "tab\t", "\x7f"],
         ["--data", "\N{GRINNING FACE}.txt", "\N{LATIN SMALL LETTER E WITH ACUTE}", "="],
+        ["--data", "-1", "-.5", "-", "-a b"],  # what argparse takes for no flag
         ["--init-from", "runs/a/checkpoints/best.pt", "--ema", "0.999", "--max-steps", "100"],
     ],
 )

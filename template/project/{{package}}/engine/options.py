@@ -166,8 +166,8 @@ def read_config(path: Path) -> list[str]:
         if isinstance(value, bool):
             line.append(f"--{flag}" if value else f"--no-{flag}")
         elif isinstance(value, list):
-            if any(str(item).startswith("-") for item in value):
-                fail(USAGE, f"--config {path}: --{flag} {value}: what begins with - is a flag")
+            if any(str(item).startswith(("--", "-h")) for item in value):
+                fail(USAGE, f"--config {path}: --{flag} {value}: what begins with -- is a flag")
             line += [f"--{flag}", *map(str, value)]
         else:
             line.append(f"--{flag}={value}")
