@@ -64,39 +64,45 @@ def clear_away(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return sorted(path.as_posix() for name in stay for path in files[name] if path.exists())
 
 
-def python_files() -> list[str]:
-    found = listed("ls-files", "--cached", "--others", "--exclude-standard", "*.py", "*.ipynb")
+def files(*kinds: str) -> list[str]:
+    """Return the project's files as they are now, of these kinds."""
+    found = listed("ls-files", "--cached", "--others", "--exclude-standard", *kinds)
     return sorted(name for name in {*found} if Path(name).is_file())
 
 
 def broken_imports(answers: dict[str, Any]) -> list[str]:
-    return imports.broken(imports.Modules(Path(), answers["package"]), python_files())
+    return imports.broken(imports.Modules(Path(), answers["package"]), files("*.py", "*.ipynb"))
 
 
-def clear_engine(answers: dict[str, Any]) -> None:
-    """Delete what the engine keeps for an older project's own files, if none of them imports it."""
+def clear_engine(answers: dict[str, Any]) -> set[str]:
+    """Delete what the engine keeps for an older project's own files, if none of them imports it.
+
+    Returns what is deleted, in which is no change of the owner's.
+    """
     package, modules = answers["package"], imports.Modules(Path(), answers["package"])
-    found = [statement for name in python_files() for statement in modules.of_file(name)]
+    found = [statement for name in files("*.py", "*.ipynb") for statement in modules.of_file(name)]
     used = {statement.module for statement in found}
     used |= {f"{statement.module}.{statement.name}" for statement in found}
+    gone = set()
     for name in features.kept(answers):
         path = Path(package, "engine", f"{name}.py")
         ours = TEMPLATE / "template" / "project" / "{{package}}" / "engine" / path.name
         if path.exists() and f"{package}.engine.{name}" not in used:
             if path.read_text(encoding="utf-8") == ours.read_text(encoding="utf-8"):
                 path.unlink()
+                gone.add(path.as_posix())
+    return gone
 
 
-def deleted_changes(before: dict[str, Any], answers_file: str) -> list[str]:
+def deleted_changes(before: dict[str, Any], answers_file: str, unneeded: set[str]) -> list[str]:
     """Return the commands that show what the owner had changed in files that are gone."""
     since, note = os.environ["VERSION_FROM"], template_files.note()
     found = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
     note.unlink(missing_ok=True)
     # what the template has and another answer took away was not known at the start
     deleted = {*listed("diff", "HEAD", "--name-only", "--diff-filter=D", "--relative")}
-    return found + diffs(
-        deleted - template_files.dropped(since, before, answers_file), since, before
-    )
+    deleted -= template_files.dropped(since, before, answers_file) | unneeded
+    return found + diffs(deleted, since, before)
 
 
 def delete(path: Path) -> None:
@@ -114,7 +120,7 @@ def has_changed(path: Path) -> bool:
 
 def moved_files(answers: dict[str, Any], answers_file: str) -> set[str]:
     """Return the template's files that are somewhere else in the project."""
-    ours, there = paths("HEAD", answers, answers_file), {*listed("ls-files")}
+    ours, there = paths("HEAD", answers, answers_file), {*files()}
     elsewhere = {Path(name).name for name in there - ours}
     return {name for name in ours - there if Path(name).name in elsewhere}
 
@@ -170,8 +176,8 @@ def main(answers_file: str) -> None:
     after = yaml.safe_load(Path(answers_file).read_text(encoding="utf-8"))
     since, until = (Version(os.environ[f"VERSION_PEP440_{end}"]) for end in ("FROM", "TO"))
     kept = clear_away(before, after)
-    clear_engine(after)
-    changed = deleted_changes(before, answers_file)
+    unneeded = clear_engine(after)
+    changed = deleted_changes(before, answers_file, unneeded)
     print(f"From {since} to {until}." if since != until else f"Still at {until}.")
     changes = {
         name: f"{name}: {before[name]} became {value}"

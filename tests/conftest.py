@@ -67,6 +67,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByTask:
     return ByTask(config, log)
 
 
+def outside() -> dict[str, str]:
+    """Return the environment variables without those that are for this repository's own tests."""
+    # a new installation compiles PyTorch with each process if it may not keep the bytecode
+    ours = ("COPIER_PYTORCH_WITHOUT_GIT", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 def questions() -> dict[str, Any]:
     """Return the questions of copier.yml by name, in the order asked."""
     config = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))

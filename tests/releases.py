@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from copier import _main, run_copy, run_update
+from jinja2 import Environment
 
 ROOT = Path(__file__).parent.parent
 RELEASES: dict[str, str] = tomllib.loads(
@@ -25,6 +26,23 @@ OLDER_PARTS = (*PARTS, "practices.toml")
 # asks git for each file whether its system has mode bits: a third of the time of an update
 if os.name != "nt":
     setattr(_main.Worker, "_sync_git_index_executable_bit", lambda *arguments: None)  # noqa: B010
+
+
+# a template's text is compiled once, not for each project that is rendered of it
+compile_template = Environment.compile
+compiled: dict[tuple[Any, ...], Any] = {}
+
+
+def compile_once(environment: Environment, source: Any, *names: Any, **how: Any) -> Any:
+    key = (*environment.extensions, source, *names, *how.items())
+    if not isinstance(source, str):
+        return compile_template(environment, source, *names, **how)
+    if key not in compiled:
+        compiled[key] = compile_template(environment, source, *names, **how)
+    return compiled[key]
+
+
+setattr(Environment, "compile", compile_once)  # noqa: B010
 
 
 def git(folder: Path, *arguments: str, text: str = "") -> str:

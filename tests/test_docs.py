@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import ROOT, Render, questions
+from conftest import ROOT, Render, outside, questions
 from extensions.features import BLOCKS, LOGGERS, TASKS, block_choices, blocks_of, owned
 from releases import copy_parts
 
@@ -239,10 +239,8 @@ def test_first_command_of_the_readme(tmp_path: Path) -> None:
     # uv is there, and an environment that uv made has no pip to install it with
     command = first.removeprefix("python3 -m pip install uv && ").replace("python3 -m uv", "uv")
     assert command != first
-    hidden = ("COPIER_PYTORCH_WITHOUT_GIT", "VIRTUAL_ENV")
-    environment = {name: value for name, value in os.environ.items() if name not in hidden}
     result = subprocess.run(
-        command, shell=True, cwd=clone, env=environment, capture_output=True, text=True, check=False
+        command, shell=True, cwd=clone, env=outside(), capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
     last = result.stdout.splitlines()[-1]

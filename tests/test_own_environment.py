@@ -12,15 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import SAMPLE, SAMPLED, Render
+from conftest import SAMPLE, SAMPLED, Render, outside
 from extensions.features import TASKS
 
 
 def shell(command: str, folder: Path) -> None:
-    # what uv set for this repository's own environment must not reach the project's
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
     done = subprocess.run(
-        command, shell=True, cwd=folder, capture_output=True, text=True, env=environment
+        command, shell=True, cwd=folder, capture_output=True, text=True, env=outside()
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
 
