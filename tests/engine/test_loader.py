@@ -451,6 +451,18 @@ def test_the_death_of_a_worker_interrupts_nothing_but_waiting_for_it(capfd, impa
     assert "exited unexpectedly" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset by peer"), EOFError()])
+def test_a_worker_that_dies_in_handing_over_is_one_line(capfd, error):
+    def answer() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        module.wait(answer, "samples 4, 5")
+    line = capfd.readouterr().err
+    assert stop.value.code == MEMORY and line.count("\n") == 1
+    assert type(error).__name__ in line and "samples 4, 5 are due" in line
+
+
 @POSIX
 def test_a_worker_that_died_between_two_passes_is_named_in_the_second(capfd, impatient):
     loader = Loader(Failing("nothing"), 4, workers=1)

@@ -55,8 +55,7 @@ class Loader:
         workers: int | str = "auto",
         device: torch.device | None = None,
     ) -> None:
-        length = len(dataset)  # type: ignore[arg-type]
-        if length == 0:
+        if not (length := len(dataset)):  # type: ignore[arg-type]
             fail(DATA, "the data set is empty")
         if (shuffle or drop_last) and batch_size > length:
             fail(USAGE, f"--batch-size {batch_size}: the training set has {length} samples only")
@@ -136,9 +135,10 @@ def wait(answer: Callable[[], Any], due: str) -> Any:
     for _ in range(HANG_SECONDS // LOOK_SECONDS):
         try:
             return answer()
-        except RuntimeError as error:
-            if "exited unexpectedly" in str(error):
-                fail(MEMORY, f"{error}; {due} are due; if memory ran out, try fewer --workers")
+        except (RuntimeError, OSError, EOFError) as error:  # the last two: it dies handing over
+            if not isinstance(error, RuntimeError) or "exited unexpectedly" in str(error):
+                advice = "if memory ran out, try fewer --workers"
+                fail(MEMORY, f"a worker is gone, {due} are due; {advice} ({error!r})")
             if not str(error).startswith("DataLoader timed out"):
                 raise  # the data set's own
     leave_nobody_behind()  # PyTorch would wait for one that hangs
