@@ -35,8 +35,8 @@ FOREIGN = set(
     """
     --all --check --conflict --data --defaults --directory --editable --extra --force --help
     --include --index-url --kills --locked --logdir --max-restarts --nproc-per-node --requeue
-    --signal --signals-to-handle --staged --standalone --theirs --thorough --trust --unshallow
-    --vcs-ref --with --worktree
+    --signal --signals-to-handle --staged --standalone --task --theirs --thorough --trust
+    --unshallow --vcs-ref --with --worktree
     """.split()
 )
 # flags that a release took away, which its entries name
