@@ -45,7 +45,7 @@ def open_device(name: str) -> torch.device:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Return whether it computes in bf16 itself: emulated, it is 15 times slower than float32."""
+    """Return whether it computes in bf16 itself: emulated, it takes 16 times as long."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     able = torch.cpu.get_capabilities().items()
