@@ -21,6 +21,7 @@ from extensions import features  # noqa: E402
 from migrations import changelog, imports, template_files  # noqa: E402
 from migrations.template_files import diffs, git, listed, paths  # noqa: E402
 
+CODE = ("*.py", "*.ipynb")
 # answers that stand in files which no update touches
 WRITTEN_ONCE = {
     "project_name": "README.md",
@@ -64,14 +65,14 @@ def clear_away(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return sorted(path.as_posix() for name in stay for path in files[name] if path.exists())
 
 
-def files(*kinds: str) -> list[str]:
-    """Return the project's files as they are now, of these kinds."""
-    found = listed("ls-files", "--cached", "--others", "--exclude-standard", *kinds)
+def present(*patterns: str) -> list[str]:
+    """Return the project's files as they are now: all, or those that match."""
+    found = listed("ls-files", "--cached", "--others", "--exclude-standard", *patterns)
     return sorted(name for name in {*found} if Path(name).is_file())
 
 
 def broken_imports(answers: dict[str, Any]) -> list[str]:
-    return imports.broken(imports.Modules(Path(), answers["package"]), files("*.py", "*.ipynb"))
+    return imports.broken(imports.Modules(Path(), answers["package"]), present(*CODE))
 
 
 def clear_engine(answers: dict[str, Any]) -> set[str]:
@@ -80,7 +81,7 @@ def clear_engine(answers: dict[str, Any]) -> set[str]:
     Returns what is deleted, in which is no change of the owner's.
     """
     package, modules = answers["package"], imports.Modules(Path(), answers["package"])
-    found = [statement for name in files("*.py", "*.ipynb") for statement in modules.of_file(name)]
+    found = [statement for name in present(*CODE) for statement in modules.of_file(name)]
     used = {statement.module for statement in found}
     used |= {f"{statement.module}.{statement.name}" for statement in found}
     gone = set()
@@ -120,7 +121,7 @@ def has_changed(path: Path) -> bool:
 
 def moved_files(answers: dict[str, Any], answers_file: str) -> set[str]:
     """Return the template's files that are somewhere else in the project."""
-    ours, there = paths("HEAD", answers, answers_file), {*files()}
+    ours, there = paths("HEAD", answers, answers_file), {*present()}
     elsewhere = {Path(name).name for name in there - ours}
     return {name for name in ours - there if Path(name).name in elsewhere}
 

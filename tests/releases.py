@@ -34,9 +34,8 @@ compiled: dict[tuple[Any, ...], Any] = {}
 
 
 def compile_once(environment: Environment, source: Any, *names: Any, **how: Any) -> Any:
-    key = (*environment.extensions, source, *names, *how.items())
-    if not isinstance(source, str):
-        return compile_template(environment, source, *names, **how)
+    # Jinja has one lexer for environments with the same settings
+    key = (environment.lexer, *environment.extensions, source, *names, *how.items())
     if key not in compiled:
         compiled[key] = compile_template(environment, source, *names, **how)
     return compiled[key]

@@ -97,7 +97,7 @@ def add_device(parser: ArgumentParser, *, device: str, amp: str) -> Callable[...
 
 def add_hardware(parser: ArgumentParser, *, device: str, amp: str, accumulate: int) -> None:
     add = add_device(parser, device=device, amp=amp)
-    add("--accumulate", type=whole, default=accumulate, help="pieces of a batch, for less memory")
+    add("--accumulate", type=whole, default=accumulate, help="micro-batches to split a batch into")
     add("--compile", action=flag, default=False, help="compile the network: slow start, fast steps")
     add("--deterministic", action=flag, default=False, help="the same bits on every run, slower")
 
@@ -107,7 +107,7 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
     add("--config", type=Path, help="TOML file of flags, such as a run's config.toml")
     add("--run-dir", type=Path, help="a new folder, by default runs/<time>-<name>")
     add("--seed", type=seed_number, default=seed, help="of order, augmentation, dropout")
-    add("--resume", nargs="?", const="auto", metavar="PATH", help="to continue, or the newest run")
+    add("--resume", nargs="?", const="auto", metavar="PATH", help="continue PATH or the newest run")
     add("--init-from", type=Path, help="checkpoint whose weights to start from, where they fit")
     add("--freeze", nargs="+", default=[], metavar="NAME", help="what not to train, such as stem.*")
     add("--eval-batches", type=count, default=0, help="batches of a test pass; 0 is all")
@@ -167,7 +167,7 @@ def read_config(path: Path) -> list[str]:
             line.append(f"--{flag}" if value else f"--no-{flag}")
         elif isinstance(value, list):
             if any(str(item).startswith(("--", "-h")) for item in value):
-                fail(USAGE, f"--config {path}: --{flag} {value}: what begins with -- is a flag")
+                fail(USAGE, f"--config {path}: --{flag} {value}: an entry reads as a flag")
             line += [f"--{flag}", *map(str, value)]
         else:
             line.append(f"--{flag}={value}")

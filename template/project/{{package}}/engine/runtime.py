@@ -45,7 +45,7 @@ def open_device(name: str) -> torch.device:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Return whether it computes in bf16 itself: emulated, it takes 16 times as long."""
+    """Return whether it computes in bf16 itself; emulated, it takes 16 times what float32 does."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     able = torch.cpu.get_capabilities().items()
