@@ -47,10 +47,10 @@ TASKS = {
         model_name="resnet",
         model_class="ResNet",
         blocks=(
-            *("residual", "standardize", "cross_entropy", "accuracy", "initialize"),
-            *("class_folders", "folders", "images", "predictions", "squares"),
+            *("residual", "standardize", "cross_entropy", "accuracy", "class_weights"),
+            *("initialize", "class_folders", "folders", "images", "predictions"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "semantic_segmentation": Task(
         label="one class per pixel, with a U-Net",
@@ -245,6 +245,7 @@ BLOCKS = {
         needs=("boxes", "detections", "totals"),
     ),
     "boxes": Block("ops/boxes.py", "how far boxes overlap, and which of them to keep"),
+    "class_weights": Block("ops/class_weights.py", "weights that balance classes"),
     "confusion": Block("ops/confusion.py", "mean IoU and accuracy of the classes of pixels"),
     "detections": Block("ops/detections.py", "a few boxes an image", needs=("boxes",)),
     "f1": Block("ops/f1.py", "accuracy and F1 of the classes of samples"),
@@ -278,7 +279,9 @@ BLOCKS = {
     "totals": Block("ops/totals.py", "zeros in which sums stay exact"),
     "window_scale": Block("ops/window_scale.py", "windows of series, brought to one scale"),
     "class_folders": Block(
-        "readers/class_folders.py", "files in class folders", needs=("folders",)
+        "readers/class_folders.py",
+        "files in class folders",
+        needs=("folders", "sets", "split_folders"),
     ),
     "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders",)),
     "folders": Block("readers/folders.py", "files in folders"),
@@ -294,8 +297,9 @@ BLOCKS = {
     "plots": Block("readers/plots.py", "forecasts as pictures", needs=("pages",)),
     "predictions": Block("readers/predictions.py", "predictions as a table"),
     "split_folders": Block(
-        "readers/split_folders.py", "files to train and to test on", needs=("folders",)
+        "readers/split_folders.py", "files of three sets", needs=("folders", "sets")
     ),
+    "sets": Block("readers/sets.py", "training, validation and test set"),
     "squares": Block("readers/squares.py", "image files, cut to a square", needs=("images",)),
     "tables": Block("readers/tables.py", "rows of CSV and JSONL files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),

@@ -35,7 +35,7 @@ class Checkpoints:
     def due(self, step: int) -> bool:
         return step % self.every == 0
 
-    def save(self, step: int, scores: dict[str, float] | None = None, best: bool = False) -> None:
+    def save(self, step: int, scores: dict[str, Any] | None = None, best: bool = False) -> None:
         """Write step-<step>.pt, and best.pt if this is the best; on a full disk the run goes on."""
         if "guard" in self.state:
             self.state["guard"].end_if_diverged()
@@ -46,8 +46,7 @@ class Checkpoints:
             weights = state[name] if isinstance(part, nn.Module) or name == "average" else {}
             if key := not_finite(weights):
                 fail(DIVERGED, f"step {step}: {key} of {name} is not finite; try a lower --lr")
-        # as floats, because a metric may return numbers of another library
-        numbers = {name: float(score) for name, score in (scores or {}).items()}
+        numbers = {k: score for k, score in (scores or {}).items() if isinstance(score, float)}
         content = {"step": step, "scores": numbers, "kinds": self.kinds(), "state": state}
         content |= self.about
         if best:

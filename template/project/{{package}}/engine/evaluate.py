@@ -1,4 +1,4 @@
-"""The test pass, predictions, and the best score so far."""
+"""The pass over a set, predictions, and the best score so far."""
 
 import math
 from typing import Any
@@ -7,43 +7,95 @@ import torch
 from torch import nn
 
 from .errors import DATA, DIVERGED, USAGE, fail
-from .loader import Loader, prefetch
-from .processes import bare, gather, sum_over_processes
-from .runtime import Precision, widest_float
+from .loader import Loader, looks, prefetch
+from .optimize import elements
+from .processes import bare, gather, is_main_process, sum_over_processes, world_size
+from .runtime import Precision, move, widest_float
 
 
 def evaluate(
     net: nn.Module, loader: Loader, criterion: Any, metric: Any, precision: Precision
-) -> dict[str, float]:
-    """Return the loss and the metric over the whole set, the same for any number of processes."""
+) -> dict[str, Any]:
+    """Return the loss and the metric over the whole set, the same for any number of processes.
+
+    A score is a number, or a tensor: one number a class, or a matrix.
+    """
     net = bare(net)  # processes may have unequal shares, so they must not wait for each other
     device = precision.device
     was_training = net.training
     net.eval()
-    metric.reset(device)
+    with device:  # on which it makes its counters
+        metric.reset()
     sums = torch.zeros(2, dtype=widest_float(device), device=device)  # loss, elements
     with torch.inference_mode():
         for inputs, targets in prefetch(loader, device):
             outputs = predict(net, inputs, precision)
             with precision.autocast():
                 loss = criterion(outputs, targets)
-            count = criterion.count(targets)
+            count = elements(criterion, targets)
             sums += torch.stack((loss * count, count))
             metric.update(outputs, targets)
-        # on the CPU, where a process that is gone is noticed
-        loss_sum, count = sum_over_processes(sums.cpu()).tolist()
-        metric.counters = sum_over_processes(metric.counters.cpu()).to(device)
-        if hasattr(metric, "records"):  # of a metric that has to see all samples at once
-            records = gather([rows.cpu() for rows in metric.records])
-            metric.records = [rows for process in records for rows in process]
+    # on the CPU, where a process that is gone is noticed
+    loss_sum, count = sum_over_processes(sums.cpu()).tolist()
+    add_up(metric)
     if was_training:
         train_mode(net)
     if not count:
-        fail(DATA, "nothing in the test set has a target, so there is nothing to score")
+        fail(DATA, "nothing in the set has a target, so there is nothing to score")
     if math.isnan(loss_sum):
         fail(DIVERGED, "the test loss is NaN, so a weight or a test sample is; try a lower --lr")
-    # a metric may return tensors of one number, or NumPy's
-    return {"loss": loss_sum / count, **{k: float(v) for k, v in metric.compute().items()}}
+    return {"loss": loss_sum / count, **scores(metric)}
+
+
+def add_up(metric: Any) -> None:
+    """Add up the counters of all processes, and join their records; torchmetrics does so itself."""
+    if hasattr(metric, "counters"):
+        metric.counters = sum_over_processes(metric.counters.cpu())
+    if hasattr(metric, "records"):  # of a metric that has to see all samples at once
+        records = gather([rows.cpu() for rows in metric.records])
+        metric.records = [rows for process in records for rows in process]
+
+
+def scores(metric: Any) -> dict[str, Any]:
+    """Return what the metric computes by name, as floats of Python where it is one number."""
+    found = metric.compute()
+    found = found if isinstance(found, dict) else {type(metric).__name__: found}
+    tensors = {name: torch.as_tensor(value).cpu() for name, value in found.items()}
+    return {name: value if value.ndim else value.item() for name, value in tensors.items()}
+
+
+def rehearse(
+    net: nn.Module, loader: Loader, criterion: Any, metric: Any, best: "Best", precision: Precision
+) -> None:
+    """Score a few samples before anything is trained, so that what does not fit is found now."""
+    loss_name = getattr(criterion, "__name__", type(criterion).__name__)
+    metric_name = type(metric).__name__
+    if lacking := [n for n in ("reset", "update", "compute") if not hasattr(metric, n)]:
+        fail(USAGE, f"metric {metric_name}: has no {lacking[0]}(), as those of torchmetrics have")
+    added_up = hasattr(metric, "counters") or hasattr(metric, "set_dtype")  # as theirs
+    if world_size() > 1 and not added_up:
+        way_out = "give it `counters` that can be added up, or take one of torchmetrics"
+        fail(USAGE, f"metric {metric_name}: sees the samples of one process only; {way_out}")
+    if not hasattr(criterion, "count") and is_main_process():
+        print(f"loss {loss_name} has no count(targets): its mean is taken to be over the samples")
+    inputs, targets = move(loader.examples(32), precision.device)
+    outputs, part = None, "network"
+    try:
+        outputs = predict(net, inputs, precision)
+        part = f"loss {loss_name}"
+        with torch.inference_mode(), precision.autocast():
+            loss = criterion(outputs, targets)
+        if loss.ndim:
+            fail(USAGE, f"{part}: gives {looks(loss)}, not one number; take its mean")
+        part = f"metric {metric_name}"
+        with precision.device:
+            metric.reset()
+        metric.update(outputs, targets)
+        best.pick({"loss": loss, **scores(metric)})
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        given = f"inputs {looks(inputs)}, outputs {looks(outputs)}, targets {looks(targets)}"
+        reason = str(error).strip().partition("\n")[0]
+        fail(USAGE, f"{part}: does not fit ({given}): {reason}")
 
 
 def train_mode(net: nn.Module) -> None:
@@ -77,17 +129,21 @@ class Best:
         self.score: float | None = None
         self.passes_since = 0
 
-    def update(self, scores: dict[str, float]) -> bool:
+    def update(self, scores: dict[str, Any]) -> bool:
         """Return whether these scores are the best so far."""
-        if self.name not in scores:
-            fail(USAGE, f"Best({self.name!r}) in train.py: the scores are {', '.join(scores)}")
-        score = float(scores[self.name])  # the owner's may be NumPy's
+        score = self.pick(scores)
         better = self.score is None or self.sign * score > self.sign * self.score
         better = better and not math.isnan(score)  # which nothing would beat
         if better:
             self.score = score
         self.passes_since = 0 if better else self.passes_since + 1
         return better
+
+    def pick(self, scores: dict[str, Any]) -> float:
+        """Return the score that decides."""
+        if self.name not in scores:
+            fail(USAGE, f"Best({self.name!r}) in train.py: the scores are {', '.join(scores)}")
+        return float(scores[self.name])
 
     def stale(self) -> bool:
         """Return whether --patience is over; 0 waits for ever."""

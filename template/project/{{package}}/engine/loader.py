@@ -9,10 +9,10 @@ from itertools import tee
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
-from .errors import DATA, MEMORY, USAGE, BadSampleError, fail, warn
+from .errors import DATA, MEMORY, BadSampleError, fail, warn
 from .launch import leave_nobody_behind, signals_blocked
 from .order import Order
 from .processes import agree_on_data, is_main_process, rank, world_size
@@ -22,6 +22,7 @@ Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its w
 
 LOOK_SECONDS = 10  # between two looks at whether the workers are alive
 HANG_SECONDS = 600  # without the batch that is due
+SHARDS = "readers/shards.py reads tar, Parquet and Arrow shards by number"
 FULL = "shared memory (/dev/shm) is full: give it more (docker run --shm-size=8g), or --workers 0"
 BatchNorm = nn.modules.batchnorm._BatchNorm  # of any dimension, synchronised or not
 
@@ -37,14 +38,16 @@ class Batch(NamedTuple):
 class Loader:
     """Batches of a data set; what is in one depends on the seed and the step, on nothing else.
 
-    A data set in memory may have a method `batch(indices, seed)` that returns whole batches; of any
-    other, each sample is read with a seed of its own. Where it has `lengths`, one number a sample,
-    shuffled batches hold samples of similar length.
+    The data set is anything with a length whose samples are (inputs, targets), such as PyTorch's
+    own, a subset of one, or a list. Each sample is read with a seed of its own. These it may have:
+    `whole_batch(indices, seed)`, which reads many samples at once; `in_memory`, which says that
+    no worker is worth its start; `lengths`, a number for each sample: shuffled batches hold samples
+    of similar length. `weights` draw samples with replacement, in proportion to them.
     """
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Any,
         batch_size: int,
         *,
         shuffle: bool = False,
@@ -54,16 +57,19 @@ class Loader:
         accumulate: int = 1,
         workers: int | str = "auto",
         device: torch.device | None = None,
+        weights: Tensor | None = None,
+        collate_fn: Callable[[list[Any]], Any] = default_collate,
     ) -> None:
-        if not (length := len(dataset)):  # type: ignore[arg-type]
+        if not hasattr(dataset, "__len__"):
+            kind = f"{type(dataset).__name__}: a stream, whose samples have no number to resume at"
+            fail(DATA, f"{kind}; {SHARDS}")
+        if not (length := len(dataset)):
             fail(DATA, "the data set is empty")
-        if (shuffle or drop_last) and batch_size > length:
-            fail(USAGE, f"--batch-size {batch_size}: the training set has {length} samples only")
         lengths = getattr(dataset, "lengths", None)
-        self.order = Order(length, batch_size, seed, shuffle, drop_last, limit, lengths)
+        self.order = Order(length, batch_size, seed, shuffle, drop_last, limit, lengths, weights)
         self.accumulate = accumulate
         self.parts = accumulate * world_size()  # of a step
-        self.samples = Samples(dataset, seed)
+        self.samples = Samples(dataset, seed, collate_fn)
         agree_on_data(length, lambda index: tensors(usable(self.samples[0, [index]])))
         if workers == "auto":  # of the cores that this process may use; four feed most devices
             allowed = getattr(os, "sched_getaffinity", None)
@@ -106,6 +112,11 @@ class Loader:
         """Yield the data set once; processes share out its batches, which stay as they are."""
         mine = range(rank(), len(self), world_size())
         return self._read((0, self.order.batch(step)[1]) for step in mine)
+
+    def examples(self, count: int) -> tuple[Any, Any]:
+        """Return samples from all over the set as one batch, to look at; always the same ones."""
+        count = min(count, self.order.length)
+        return usable(self.samples[0, torch.arange(count) * self.order.length // count])
 
     def sample_ids(self, step: int) -> list[int]:
         """Return the samples of all processes in a step, named as train.py does, from 1 on."""
@@ -155,9 +166,9 @@ def usable(batch: Any) -> Any:
 class Samples(Dataset):
     """The data set, asked for a batch at a time; each sample has a seed of its own."""
 
-    def __init__(self, dataset: Dataset, seed: int) -> None:
-        self.dataset, self.seed = dataset, seed
-        self.whole_batch = getattr(dataset, "batch", None)
+    def __init__(self, dataset: Any, seed: int, collate_fn: Callable[[list[Any]], Any]) -> None:
+        self.dataset, self.seed, self.collate_fn = dataset, seed, collate_fn
+        self.whole_batch, self.generators = whole_batch(dataset), generators(dataset)
 
     def __getitem__(self, index: Key) -> Any:
         epoch, indices = index
@@ -169,10 +180,9 @@ class Samples(Dataset):
                 samples = []
                 for number in map(int, indices):
                     place = [number]
-                    seed_everything(mix(self.seed, epoch, number))
-                    samples.append(self.dataset[number])
+                    samples.append(self.read(epoch, number))
                 place = indices
-                batch = default_collate(samples)
+                batch = self.collate(samples, place)
             if get_worker_info():
                 for tensor in tensors(batch):
                     tensor.share_memory_()  # left to PyTorch's sending thread, it may fail unseen
@@ -187,6 +197,56 @@ class Samples(Dataset):
                 return MemoryError(FULL)
             error.add_note(f"while reading {name} of the data set")
             raise
+
+    def read(self, epoch: int, number: int) -> Any:
+        seed = mix(self.seed, epoch, number)
+        seed_everything(seed)
+        for generator in self.generators:
+            generator.set_random_seed(seed % 2**32)
+        sample = self.dataset[number]
+        if not (isinstance(sample, (tuple, list)) and len(sample) == 2):
+            reason = "is no pair (inputs, targets); write a Dataset around it that returns one"
+            raise BadSampleError(f"{shortened([number])} of the data set: {looks(sample)} {reason}")
+        return sample
+
+    def collate(self, samples: list[Any], indices: Any) -> Any:
+        """Put samples into a batch; where they do not fit together, say which and why."""
+        try:
+            return self.collate_fn(samples)
+        except (TypeError, RuntimeError) as error:
+            odd = next((n for n, s in enumerate(samples) if looks(s) != looks(samples[0])), 0)
+            pair = shortened([indices[0], indices[odd]] if odd else [indices[0]])
+            found = " and ".join(looks(samples[n]) for n in sorted({0, odd}))
+            way_out = "a transform such as v2.Resize, v2.ToImage makes tensors of one shape"
+            raise BadSampleError(f"{pair} make no batch: {found}; {way_out}") from error
+
+
+def whole_batch(dataset: Any) -> Callable[[Tensor, int], Any] | None:
+    """Return the method that reads many samples at once, unless a subclass reads its own way."""
+    for kind in type(dataset).__mro__:
+        if "whole_batch" in vars(kind):
+            return dataset.whole_batch
+        if "__getitem__" in vars(kind):
+            break
+    return None
+
+
+def generators(dataset: Any) -> list[Any]:
+    """Return what draws from generators of its own, as albumentations does."""
+    held = [*getattr(dataset, "__dict__", {}).values()]
+    held += [part for parts in held if isinstance(parts, list) for part in parts]
+    inner = [part for part in held if isinstance(part, Dataset)]
+    found = [part for part in held if hasattr(part, "set_random_seed")]
+    return found + [part for other in inner for part in generators(other)]
+
+
+def looks(value: Any) -> str:
+    """Return what a sample is: the shapes of its tensors, and the kinds of the rest."""
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(str, value))}"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(looks, value))})"
+    return str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
 def shortened(indices: Any) -> str:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer, lr_scheduler
 from .errors import USAGE, fail
 from .loader import Batch
 from .processes import gradient_sync, is_main_process, sum_over_processes, world_size
-from .runtime import mix, seed_noise, widest_float
+from .runtime import mix, seed_noise, tensors, widest_float
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -38,14 +38,26 @@ def micro_batches(
     parts = batch.micro_batches
     weights: list[Any] = [1.0]
     if len(parts) > 1 or world_size() > 1:
-        counts = torch.stack([criterion.count(targets) * batch.weight for _, targets in parts])
+        counts = torch.stack([elements(criterion, t) * batch.weight for _, t in parts])
         counts = counts.to(widest_float(counts.device))
-        total = sum_over_processes(counts.sum()).clamp(min=1)
-        weights = list((counts * world_size() / total).unbind())
+        total = sum_over_processes(counts.sum())
+        weights = list((counts * world_size() / total.where(total > 0, 1)).unbind())
     for place, ((inputs, targets), weight) in enumerate(zip(parts, weights, strict=True)):
         seed_noise(mix(*noise, batch.first + place))
         with gradient_sync(net, enabled=place == len(parts) - 1):
             yield inputs, targets, weight
+
+
+def elements(criterion: Any, targets: Any) -> Tensor:
+    """Return how many elements a loss is the mean over: what its `count` says, else the samples."""
+    if hasattr(criterion, "count"):
+        return criterion.count(targets)
+    first = next(tensors(targets))
+    if isinstance(criterion, nn.CrossEntropyLoss) and not first.is_floating_point():
+        counted = first[first != criterion.ignore_index]
+        weights = counted.new_ones(()) if criterion.weight is None else criterion.weight[counted]
+        return weights.expand(counted.shape).sum()
+    return torch.full((), len(first), device=first.device)
 
 
 def freeze(net: nn.Module, patterns: list[str]) -> None:

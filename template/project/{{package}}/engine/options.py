@@ -6,18 +6,20 @@ import math
 import sys
 import tomllib
 from argparse import Action, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import USAGE, fail
+from .processes import is_main_process
 
 # say where a run is, not what it does: not in config.toml
 PLACES = {"config", "run_dir", "resume", "check_resume", "defaults"}
 # what a resumed run may change, and what it may raise; all other flags are the experiment
 FREE = {"gradient_checkpointing"}  # which the train.py of older projects does not mark
 RISING = {"epochs", "max_steps"}
+NEEDS: dict[str, str] = {}  # flags that have no effect without another
 
 
 def bounded(kind: Callable[[str], Any], accepts: Callable[[Any], bool], wanted: str):
@@ -73,6 +75,19 @@ def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
     usage = " ".join(["%(prog)s", *positional.split(), "[flags]"])
     # no abbreviations: they would break on the day that a longer flag arrives
     return Parser(description=description, usage=usage, formatter_class=Help, allow_abbrev=False)
+
+
+def new_group(parser: ArgumentParser, title: str) -> Callable[..., Action]:
+    """Return an `add_argument` for a group of flags; `needs` names the flag that one needs."""
+    add = parser.add_argument_group(title).add_argument
+
+    def add_and_note(*names: str, needs: str = "", **settings: Any) -> Action:
+        action = add(*names, **settings)
+        if needs:
+            NEEDS[action.dest] = needs.lstrip("-").replace("-", "_")
+        return action
+
+    return add_and_note
 
 
 def may_change(add: Callable[..., Action]) -> Callable[..., Action]:
@@ -138,20 +153,31 @@ def add_inspection(parser: ArgumentParser) -> None:
     add("--graph", action=flag, default=False, help="draw the network into the run folder")
 
 
-def parse(parser: ArgumentParser, needs: Mapping[str, str] | None = None) -> Namespace:
-    """Return the arguments; refuse a flag that has no effect without the one that it `needs`."""
+def parse(parser: ArgumentParser) -> Namespace:
+    """Return the arguments; refuse a flag that has no effect without the one that it needs."""
     args = parser.parse_args()
     if args.config:  # first, so that what is typed counts
         args = parser.parse_args([*read_config(args.config), *sys.argv[1:]])
-    for name, needed in (needs or {}).items():
-        key, other = (flag.lstrip("-").replace("-", "_") for flag in (name, needed))
-        if getattr(args, key) != parser.get_default(key) and not getattr(args, other):
-            parser.error(f"{name}: has no effect without {needed}")
+    for name, needed in NEEDS.items():
+        if getattr(args, name) != parser.get_default(name) and not getattr(args, needed):
+            name, needed = (dest.replace("_", "-") for dest in (name, needed))
+            parser.error(f"--{name}: has no effect without --{needed}")
     if args.dry_run:
         args.run_dir = args.resume = None
         args.max_steps = args.log_every = args.eval_batches = 1
     args.defaults = {name: parser.get_default(name) for name in vars(args)}
     return args
+
+
+def fit_batch_size(args: Namespace, samples: int) -> int:
+    """Return --batch-size, or all samples where its default is above them."""
+    if args.batch_size <= samples:
+        return args.batch_size
+    if args.batch_size != args.defaults["batch_size"]:
+        fail(USAGE, f"--batch-size {args.batch_size}: the training set has {samples} samples only")
+    if is_main_process():
+        print(f"--batch-size {samples}: the training set has no more, so not {args.batch_size}")
+    return samples
 
 
 def read_config(path: Path) -> list[str]:

@@ -32,6 +32,15 @@ def bucketed(lengths: Tensor, batch_size: int, seed: int, epoch: int) -> Tensor:
 
 
 @lru_cache(maxsize=2)
+def drawn(weights: Tensor, seed: int, epoch: int) -> Tensor:
+    """Return the samples of one epoch, drawn with replacement in proportion to their weights."""
+    generator = torch.Generator().manual_seed(mix(seed, epoch))
+    places = torch.rand(len(weights), generator=generator, dtype=torch.float64)
+    bounds = weights.double().cumsum(dim=0)
+    return torch.searchsorted(bounds, places * bounds[-1], right=True).clamp(max=len(weights) - 1)
+
+
+@lru_cache(maxsize=2)
 def uniform(length: int, columns: int, seed: int) -> Tensor:
     """(length, columns) numbers in [0, 1); row i is the augmentation of sample i in an epoch."""
     return torch.rand(length, columns, generator=torch.Generator().manual_seed(seed))
@@ -48,11 +57,14 @@ class Order:
     drop_last: bool = False
     limit: int = 0  # use the first `limit` batches, over and over
     lengths: Tensor | None = field(default=None, compare=False)  # of samples; shuffled by them
+    weights: Tensor | None = field(default=None, compare=False)  # of samples; drawn by them
     fewest: int = 1  # samples of a batch; what is less is left out
 
     def __post_init__(self) -> None:
-        if self.lengths is not None and len(self.lengths) != self.length:
-            raise ValueError(f"{len(self.lengths)} lengths for {self.length} samples")
+        for name in ("lengths", "weights"):
+            numbers = getattr(self, name)
+            if numbers is not None and len(numbers) != self.length:
+                raise ValueError(f"{len(numbers)} {name} for {self.length} samples")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -68,6 +80,8 @@ class Order:
         last = min(first + self.batch_size, self.length)
         if not self.shuffle:
             return epoch, torch.arange(first, last)
+        if self.weights is not None:
+            return epoch, drawn(self.weights, self.seed, epoch)[first:last]
         if self.lengths is None:
             return epoch, shuffled(self.length, self.seed, epoch)[first:last]
         return epoch, bucketed(self.lengths, self.batch_size, self.seed, epoch)[first:last]

@@ -1,7 +1,10 @@
 """The run's folder: found or made, locked, and described."""
 
 import atexit
+import csv
 import errno
+import hashlib
+import io
 import json
 import math
 import platform
@@ -12,14 +15,16 @@ import tempfile
 import time
 from argparse import Namespace
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from torch import nn
+from torch.utils.data import ConcatDataset, Subset
 
 from .checkpoint import RUNS, newest_run, newest_whole, set_newer_aside
 from .errors import MISMATCH, OUTPUT, Ending, fail, needs_reader, warn, without_passwords
@@ -39,16 +44,33 @@ class Run:
     checkpoint: dict[str, Any] | None = None  # what it continues from
     deadline: float = math.inf  # of --time-limit, by time.monotonic()
     held: FileLock | None = None  # the folder's lock
+    sets: dict[str, Any] = field(default_factory=dict)  # number and fingerprint of their samples
 
-    def announce(self, net: nn.Module, precision: Precision, **sizes: int) -> None:
+    def take_data(self, **sets: Any) -> dict[str, Any]:
+        """Return number and fingerprint of each set's samples; samples.csv says which is where.
+
+        A run that goes on with other data would be another experiment: it is refused.
+        """
+        self.sets = {name: about_set(dataset) for name, dataset in sets.items()}
+        if self.checkpoint and (changed := changes(self.checkpoint, sets)):
+            way_out = "bring the data back, or begin a new run with --init-from"
+            fail(MISMATCH, f"{self.checkpoint['path']}: {changed}; {way_out}")
+        if is_main_process():
+            rows = ((name, *one.rsplit(" ", 1)) for name in sets for one in identities(sets[name]))
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows((("set", "sample", "content"), *rows))
+            write_text(self.folder / "samples.csv", text.getvalue())
+        return self.sets
+
+    def announce(self, net: nn.Module, precision: Precision) -> None:
         """Say what is about to happen."""
         if not is_main_process():
             return
         parameters = sum(p.numel() for p in net.parameters())
-        samples = ", ".join(f"{size:,} samples to {name}" for name, size in sizes.items())
+        samples = ", ".join(f"{name} {about['samples']:,}" for name, about in self.sets.items())
         where = f"written to {self.shown}/" if self.shown else "nothing is kept"
         on = f"on {precision.device}{precision.note}"
-        print(f"{parameters:,} parameters, {samples}, {on}; {where}")
+        print(f"{parameters:,} parameters {on}; samples: {samples}; {where}")
         if odd := precision.odd_layers(net):
             print(f"slower than need be, as a size is no multiple of 8: {', '.join(odd)}")
 
@@ -93,6 +115,44 @@ def open_run(args: Namespace, device: torch.device, name: str) -> Run:
     deadline = time.monotonic() + (args.time_limit or math.inf)
     shown = None if args.dry_run else folder
     return Run(folder.absolute(), shown, config, checkpoint, deadline, held)
+
+
+def identities(dataset: Any) -> list[str]:
+    """Return a line for each sample that a data set can tell from others: name, space, content."""
+    if isinstance(dataset, Subset):
+        names = identities(dataset.dataset)
+        return [names[index] for index in dataset.indices] if names else []
+    if isinstance(dataset, ConcatDataset):
+        return [name for part in dataset.datasets for name in identities(part)]
+    return [*getattr(dataset, "identities", ())]
+
+
+def about_set(dataset: Any) -> dict[str, Any]:
+    names = "\n".join(identities(dataset)).encode(errors="surrogateescape")
+    fingerprint = hashlib.blake2b(names, digest_size=8).hexdigest() if names else ""
+    return {"samples": len(dataset), "fingerprint": fingerprint}
+
+
+def changes(checkpoint: dict[str, Any], sets: dict[str, Any]) -> str:
+    """Return how these sets differ from those that a checkpoint was trained with."""
+    for name, dataset in sets.items():
+        then, now = checkpoint.get("sets", {}).get(name), about_set(dataset)
+        if then in (None, now):
+            continue
+        after, before = dict(one.rsplit(" ", 1) for one in identities(dataset)), {}
+        path = Path(checkpoint["path"]).parent.parent / "samples.csv"
+        with suppress(OSError), path.open(encoding="utf-8", newline="") as file:
+            before = {row[1]: row[2] for row in csv.reader(file) if row[0] == name}
+        kinds = {
+            "added": [one for one in after if one not in before],
+            "removed": [one for one in before if one not in after],
+            "edited": [one for one in after if before.get(one, after[one]) != after[one]],
+        }
+        told = (f"{len(n)} {kind}: {shorten(', '.join(n), 80)}" for kind, n in kinds.items() if n)
+        how = "; ".join(told) if before and after else ""
+        numbers = f"{then['samples']:,} samples then, {now['samples']:,} now"
+        return f"the {name} set has changed ({numbers}{how and '; '}{how})"
+    return ""
 
 
 def find_folder(args: Namespace, name: str) -> tuple[Path, Path | None]:

@@ -136,8 +136,8 @@ def set_seed(seed: int, deterministic: bool) -> None:
 
 
 def move(batch: Any, device: torch.device) -> Any:
-    """Move every tensor of a batch, however nested, without waiting for the copy."""
-    if isinstance(batch, Tensor):
+    """Move every tensor and module, however nested, without waiting for the copies."""
+    if isinstance(batch, (Tensor, nn.Module)):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):
         return {key: move(value, device) for key, value in batch.items()}

@@ -5,7 +5,7 @@ import csv
 import io
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import shorten
 from threading import RLock
@@ -93,11 +93,12 @@ class Progress:
         numbers |= {f"speed/{self.unit}_per_second": rate, "speed/compute_efficiency": efficiency}
         return numbers | {f"memory/{k}_mib": size for k, size in memory_in_use(self.device).items()}
 
-    def report(self, step: int, scores: dict[str, float]) -> None:
-        """Print the line of a test pass."""
+    def report(self, step: int, scores: dict[str, Any]) -> None:
+        """Print the line of a validation pass."""
         if is_main_process():
-            text = ", ".join(f"{name} {score:.4f}" for name, score in scores.items())
-            print(f"step {step}/{self.total_steps}: test {text}", flush=True)
+            numbers = {name: score for name, score in scores.items() if isinstance(score, float)}
+            text = ", ".join(f"{name} {score:.4f}" for name, score in numbers.items())
+            print(f"step {step}/{self.total_steps}: val {text}", flush=True)
 
 
 class Writer:
@@ -153,6 +154,18 @@ class Writer:
                 warn(f"metrics.csv: {explain(error)}; its rows wait in memory")
         self._tell(step, lambda logger: logger.add_scalars(numbers, step))
 
+    def add_scores(
+        self, split: str, scores: dict[str, Any], step: int, classes: Sequence[str] = ()
+    ) -> None:
+        """Write the scores of a pass; of classes as a table, a matrix as a picture, too."""
+        named = {f"{split}/{name}": score for name, score in scores.items()}
+        self.add_scalars({k: score for k, score in named.items() if isinstance(score, float)}, step)
+        for name, values in named.items():
+            if isinstance(values, Tensor):
+                self.add_text(name, as_table(values, classes), step)
+            if isinstance(values, Tensor) and values.ndim == 2:
+                self.add_image(name, as_picture(values), step)
+
     def add_image(self, name: str, image: Tensor, step: int) -> None:
         """Write a (3, H, W) uint8 image."""
         self._tell(step, lambda logger: logger.add_image(name, image, step))
@@ -181,6 +194,23 @@ class Writer:
         unsent = getattr(self._loggers.pop(name, None), "waiting", ())
         self._left_out[name] = min([step, *(value.step for value in unsent)])
         warn(f"{name}: {explain(error)}; left out from here on")
+
+
+def as_table(values: Tensor, classes: Sequence[str]) -> str:
+    """Return a line for each class: its name, or its number, and what was computed for it."""
+    names = [*map(str, classes)] if len(classes) == len(values) else [*map(str, range(len(values)))]
+    width = max(map(len, names))
+    rows = values.reshape(len(values), -1).tolist()
+    cells = (" ".join(f"{value:10.4g}" for value in row) for row in rows)
+    return "\n".join(f"{name:{width}} {row}" for name, row in zip(names, cells, strict=True))
+
+
+def as_picture(matrix: Tensor) -> Tensor:
+    """(N, M) numbers -> (3, H, W) bytes, squares whose brightness is their share of the row."""
+    shares = matrix.double() / matrix.double().sum(dim=1, keepdim=True).clamp(min=1e-12)
+    side = max(1, 320 // max(matrix.shape))
+    grey = (255 * shares.clamp(0, 1)).to(torch.uint8)
+    return grey.repeat_interleave(side, 0).repeat_interleave(side, 1).expand(3, -1, -1)
 
 
 def explain(error: Exception) -> str:

@@ -8,11 +8,11 @@ class Accuracy:
     """Counts samples whose highest logit is their class; `accuracy` is a share, 0 to 1."""
 
     def __init__(self) -> None:
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes
-        self.counters = torch.zeros(2, dtype=torch.int64, device=device)  # right, all
+        self.counters = torch.zeros(2, dtype=torch.int64)  # right, all
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(B, C) logits, (B,) class ids."""

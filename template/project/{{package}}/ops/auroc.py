@@ -16,12 +16,12 @@ class AUROC:
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes, and joins the rows of the records
-        self.counters = torch.zeros(2, dtype=torch.int64, device=device)  # right, all
-        self.records = [torch.empty(0, self.classes + 1, device=device)]
+        self.counters = torch.zeros(2, dtype=torch.int64)  # right, all
+        self.records = [torch.empty(0, self.classes + 1)]
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(B, C) logits, (B,) class ids."""

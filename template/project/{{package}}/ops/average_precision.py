@@ -22,12 +22,12 @@ class AveragePrecision:
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up the counters over all processes, and joins the rows of the records
-        self.counters = torch.zeros(self.classes, dtype=torch.int64, device=device)  # boxes
-        self.records = [totals(device, 0, COLUMNS + len(OVERLAPS))]
+        self.counters = torch.zeros(self.classes, dtype=torch.int64)  # boxes
+        self.records = [totals(0, COLUMNS + len(OVERLAPS))]
         self.dtype = self.records[0].dtype
 
     def update(self, outputs: tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> None:

@@ -14,11 +14,11 @@ class Confusion:
     def __init__(self, classes: int, ignore: int) -> None:
         self.classes = classes
         self.ignore = ignore
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes; a row is a true class
-        self.counters = torch.zeros(self.classes, self.classes, dtype=torch.int64, device=device)
+        self.counters = torch.zeros(self.classes, self.classes, dtype=torch.int64)
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(B, C, H, W) logits, (B, H, W) class numbers."""

@@ -14,11 +14,11 @@ class F1:
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes: right, taken for it, of it
-        self.counters = torch.zeros(3, self.classes, dtype=torch.int64, device=device)
+        self.counters = torch.zeros(3, self.classes, dtype=torch.int64)
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(B, C) logits, (B,) class ids."""

@@ -16,11 +16,11 @@ class Fidelity:
     """
 
     def __init__(self) -> None:
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes
-        self.counters = totals(device, 3)  # psnr, ssim, images
+        self.counters = totals(3)  # psnr, ssim, images
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(B, C, H, W) in 0..255, (B, C, H, W) bytes; 11 pixels high and wide at least."""

@@ -19,11 +19,11 @@ class ForecastScores:
     def __init__(self, quantiles: Sequence[float]) -> None:
         self.quantiles = quantiles
         self.pairs = [(low, len(quantiles) - 1 - low) for low in range(len(quantiles) // 2)]
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes: distance, values, those in each pair
-        self.counters = totals(device, 2 + len(self.pairs))
+        self.counters = totals(2 + len(self.pairs))
 
     def update(self, outputs: Tensor, targets: tuple[Tensor, Tensor]) -> None:
         """(B, H, Q) forecasts, ((B, H) values, NaN where one is missing, (B,) units)."""

@@ -13,11 +13,11 @@ class Metric:
     """Adds up squared differences; `error` is the root of their mean, in the targets' unit."""
 
     def __init__(self) -> None:
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes
-        self.counters = totals(device, 2)  # squares, elements
+        self.counters = totals(2)  # squares, elements
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(B, 1), (B, 1)"""

@@ -13,11 +13,11 @@ class NextToken:
     """Counts tokens guessed right, and their surprise; `perplexity` is that of one token."""
 
     def __init__(self) -> None:
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes
-        self.counters = totals(device, 3)  # nats, right, all
+        self.counters = totals(3)  # nats, right, all
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(B, T, V) logits, (B, T) token ids, -100 for those that do not count."""

@@ -15,11 +15,11 @@ class NoiseBands:
     """
 
     def __init__(self) -> None:
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes
-        self.counters = totals(device, 2, len(BANDS))  # errors, images
+        self.counters = totals(2, len(BANDS))  # errors, images
 
     def update(self, outputs: Tensor, targets: tuple[Tensor, Tensor]) -> None:
         """(B, C, H, W) found noise; the true one, and (B,) levels in [0, 1)."""

@@ -26,14 +26,14 @@ class RandomFrechet:
             torch.randn(after, before, 3, 3, generator=generator) * (2 / (9 * before)) ** 0.5
             for before, after in zip(CHANNELS, CHANNELS[1:], strict=False)
         ]
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
-        self.weights = [weight.to(device) for weight in self.weights]
+    def reset(self) -> None:
+        self.weights = [weight.to(torch.get_default_device()) for weight in self.weights]
         size = PARTS**2 * sum(CHANNELS[1:])
         # sums over the drawn and the real images, which the engine adds up over all processes: of
         # the outer products of (1, features), which hold the number, the sum and the products
-        self.counters = totals(device, 2, 1 + size, 1 + size)
+        self.counters = totals(2, 1 + size, 1 + size)
 
     @torch.no_grad()
     def update(self, outputs: Tensor, targets: Tensor) -> None:

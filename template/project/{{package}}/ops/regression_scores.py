@@ -19,12 +19,12 @@ class RegressionScores:
 
     def __init__(self, unit: float = 1.0) -> None:
         self.unit = unit
-        self.reset(torch.device("cpu"))
+        self.reset()
 
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         # the engine adds up these numbers over all processes: errors squared, targets, these
         # squared, how many
-        self.counters = totals(device, 4)
+        self.counters = totals(4)
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """(...) outputs, (...) targets."""

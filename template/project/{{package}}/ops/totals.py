@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 
-def totals(device: torch.device, *shape: int) -> Tensor:
+def totals(*shape: int) -> Tensor:
     """Return zeros of the widest type that the device has: sums of millions of terms stay exact."""
-    return torch.zeros(*shape, dtype=widest_float(device), device=device)
+    return torch.zeros(*shape, dtype=widest_float(torch.get_default_device()))
 
 
 def widest_float(device: torch.device) -> torch.dtype:

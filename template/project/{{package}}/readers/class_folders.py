@@ -4,34 +4,51 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ..engine.errors import DATA, fail
-from ..engine.runtime import mix
-from .folders import find_files, hold_out, leave_out, refuse
+from ..engine.errors import DATA, fail, warn
+from ..engine.processes import is_main_process
+from .folders import find_files, leave_out, refuse
+from .sets import hold_out, missing, refuse_empty, set_folders
+from .split_folders import group_of
 
 ClassFiles = dict[str, list[Path]]
+Labelled = list[tuple[Path, int]]
 Reads = Callable[[Path], bool]
 
 
 def class_folders(
-    folder: Path, kinds: set[str], seed: int, reads: Reads | None
-) -> tuple[ClassFiles, ClassFiles]:
-    """Read folder/train/<class>/ and folder/test/<class>/, or split folder/<class>/ by the seed."""
-    if not folder.is_dir():
-        fail(DATA, f"--data {folder}: no such folder")
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        train, test = (class_files(folder / part, kinds, reads) for part in ("train", "test"))
-        if train.keys() != test.keys():
-            only = ", ".join(sorted(train.keys() ^ test.keys()))
-            fail(DATA, f"--data {folder}: train and test differ in their classes: {only}")
-    else:
-        train, test = {}, {}
-        for number, (name, paths) in enumerate(class_files(folder, kinds, reads).items()):
-            if len(paths) < 2:
-                fail(DATA, f"class {name}: one file only; one to train and one to test are needed")
-            train[name], test[name] = hold_out(paths, mix(seed, number))
-    if len(train) < 2:
-        fail(DATA, f"--data {folder}: one class, {next(iter(train))}; each needs a folder")
-    return train, test
+    folder: Path, kinds: set[str], split_seed: int, level: int, reads: Reads | None
+) -> tuple[dict[str, Labelled], list[str]]:
+    """Return the files of each set with the numbers of their classes, and the classes.
+
+    Reads folder/train/<class>/ and the like, or folder/<class>/; what has no folder is held out of
+    the files to train on. Those below the same folder at this level stay together; 1 is the class.
+    """
+    places = set_folders(folder) or {"train": folder}
+    found = {name: class_files(place, kinds, reads) for name, place in places.items()}
+    classes = sorted(found["train"])
+    if len(classes) < 2:
+        fail(DATA, f"--data {folder}: one class, {classes[0]}; each needs a folder")
+    for name, files in found.items():
+        if unknown := sorted(files.keys() - {*classes}):
+            fail(DATA, f"{places[name]}: train/ has no such class: {', '.join(unknown)}")
+
+    def labelled(files: ClassFiles) -> Labelled:
+        return [(path, classes.index(name)) for name in sorted(files) for path in files[name]]
+
+    def identity(sample: tuple[Path, int]) -> str:
+        return group_of(sample[0].relative_to(places["train"]), level)
+
+    sets = {name: labelled(files) for name, files in found.items()}
+    sets |= hold_out(sets["train"], identity, split_seed, missing(sets))
+    refuse_empty(sets, folder)
+    for name, samples in sets.items():
+        lacking = [classes[label] for label in {*range(len(classes))} - {n for _, n in samples}]
+        if lacking and name == "train":
+            held = "all its files are held out; another --split-seed may help"
+            fail(DATA, f"class {lacking[0]}: {held}")
+        if lacking and is_main_process():
+            warn(f"{folder}: {name} has nothing of {', '.join(lacking)}")
+    return sets, classes
 
 
 def class_files(folder: Path, kinds: set[str], reads: Reads | None) -> ClassFiles:

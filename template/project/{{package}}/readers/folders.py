@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-import torch
-
 from ..engine.errors import DATA, fail
 from ..engine.processes import is_main_process
 
@@ -47,11 +45,3 @@ def leave_out(paths: list[T], place: Path, reads: Callable[[T], bool] | None) ->
     if bad and is_main_process():
         print(f"{place}: {bad} of {len(paths)} files left out, they cannot be used")
     return good
-
-
-def hold_out(paths: list[T], seed: int) -> tuple[list[T], list[T]]:
-    """Return files to train on, and a fifth of them for the test; two files at least."""
-    order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(seed)).tolist()
-    held_out = set(order[: max(1, len(paths) // 5)])
-    train = [path for place, path in enumerate(paths) if place not in held_out]
-    return train, [path for place, path in enumerate(paths) if place in held_out]

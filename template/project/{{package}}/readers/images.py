@@ -24,6 +24,14 @@ def load_image(path: Path, mode: str | None = None) -> Image.Image:
         raise BadSampleError(f"{path}: {reason}") from error
 
 
+def readable(path: Path) -> bool:
+    try:
+        load_image(path, "RGB")
+    except BadSampleError:
+        return False
+    return True
+
+
 def eight_bits(image: Image.Image, path: Path) -> Image.Image:
     """Return the upper half of 16 bits, as Pillow's conversion would cut off all above 255."""
     if image.mode.startswith("I;16"):
@@ -49,9 +57,7 @@ def why_unreadable(error: Exception) -> str:
     return "has too many pixels" if bomb else "does not decode"
 
 
-def side_by_side(images: Tensor, columns: int = 8) -> Tensor:
-    """(N, C, H, W) -> one picture (C, H', W') of all of them, row by row."""
-    columns = min(columns, len(images))
-    empty = images.new_zeros(-len(images) % columns, *images.shape[1:])
-    rows = torch.cat((images, empty)).split(columns)
-    return torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
+def as_rgb(images: Tensor) -> Tensor:
+    """(..., C, H, W) -> (..., 3, H, W) to look at: grey three times, else the first three."""
+    grey = images.shape[-3] < 3
+    return torch.cat([images[..., :1, :, :]] * 3, dim=-3) if grey else images[..., :3, :, :]

@@ -1,24 +1,40 @@
-"""Files to train on and files to test on: two folders, or one that is split."""
+"""Files to train on, to validate and to test with: folders of their own, or one that is split."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from ..engine.errors import DATA, fail
-from .folders import find_files, hold_out, leave_out
+from ..engine.errors import USAGE, fail
+from .folders import find_files, leave_out
+from .sets import hold_out, missing, refuse_empty, set_folders
 
 Reads = Callable[[Path], bool]
 
 
-def train_and_test_folders(
-    folder: Path, kinds: set[str], seed: int, reads: Reads | None
-) -> tuple[list[Path], list[Path]]:
-    """Return the files in folder/train/ and folder/test/, or those in folder/ split by the seed."""
-    if not folder.is_dir():
-        fail(DATA, f"--data {folder}: no such folder")
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        train, test = (find_files([folder / part], kinds) for part in ("train", "test"))
-        return leave_out(train, folder / "train", reads), leave_out(test, folder / "test", reads)
-    paths = leave_out(find_files([folder], kinds), folder, reads)
-    if len(paths) < 2:
-        fail(DATA, f"--data {folder}: one file only; one to train and one to test are needed")
-    return hold_out(paths, seed)
+def file_sets(
+    folder: Path, kinds: set[str], split_seed: int, level: int, reads: Reads | None
+) -> dict[str, list[Path]]:
+    """Return the files of each set; what has no folder is held out of those to train on.
+
+    Files below the same folder at this level, from 1 on, stay together; with 0 none do.
+    """
+    places = set_folders(folder) or {"train": folder}
+    sets = {s: leave_out(find_files([place], kinds), place, reads) for s, place in places.items()}
+
+    def identity(path: Path) -> str:
+        return group_of(path.relative_to(places["train"]), level)
+
+    sets |= hold_out(sets["train"], identity, split_seed, missing(sets))
+    refuse_empty(sets, folder)
+    return sets
+
+
+def group_of(path: Path, level: int) -> str:
+    """Return what a file stays together with: the name of the folder at this level, or its own."""
+    if level >= len(path.parts):
+        fail(USAGE, f"--group-level {level}: {path} lies {len(path.parts) - 1} folders deep")
+    return path.parts[level - 1] if level else path.as_posix()
+
+
+def file_identity(path: Path, folder: Path) -> str:
+    """Return a file's path below the folder, and what tells that it was edited: its size."""
+    return f"{path.relative_to(folder).as_posix()} {path.stat().st_size}"
