@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import DATA, DIVERGED, USAGE, fail
 from .loader import Loader, looks, prefetch
@@ -60,8 +60,14 @@ def scores(metric: Any) -> dict[str, Any]:
     """Return what the metric computes by name, as floats of Python where it is one number."""
     found = metric.compute()
     found = found if isinstance(found, dict) else {type(metric).__name__: found}
-    tensors = {name: torch.as_tensor(value).cpu() for name, value in found.items()}
-    return {name: value if value.ndim else value.item() for name, value in tensors.items()}
+    return {name: plain(value) for name, value in found.items()}
+
+
+def plain(value: Any) -> float | Tensor:
+    if isinstance(value, (int, float)):  # NumPy's float64 among them
+        return float(value)
+    tensor = torch.as_tensor(value).cpu()
+    return tensor if tensor.ndim else float(tensor)
 
 
 def rehearse(

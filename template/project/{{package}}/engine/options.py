@@ -72,6 +72,7 @@ class Parser(ArgumentParser):
 
 
 def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
+    NEEDS.clear()
     usage = " ".join(["%(prog)s", *positional.split(), "[flags]"])
     # no abbreviations: they would break on the day that a longer flag arrives
     return Parser(description=description, usage=usage, formatter_class=Help, allow_abbrev=False)
