@@ -116,7 +116,7 @@ TASKS = {
         model_class="TextEncoder",
         blocks=(
             *("transformer_block", "cross_entropy", "f1", "rotary", "init_transformer"),
-            *("tables", "predictions"),
+            *("class_weights", "predictions", "sets", "tables"),
         ),
         dependencies=("polars>=1.35",),
         extras={"tokenizers": ("tokenizers>=0.22",)},
