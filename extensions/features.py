@@ -153,9 +153,9 @@ TASKS = {
         model_class="PatchTransformer",
         blocks=(
             *("transformer_block", "quantile", "forecast_scores", "init_transformer"),
-            *("rotary", "window_scale", "pages", "plots", "predictions", "tables"),
+            *("rotary", "window_scale", "plots", "predictions", "sets", "tables"),
         ),
-        dependencies=("pillow>=11", "polars>=1.35"),
+        dependencies=("matplotlib>=3.10", "polars>=1.35"),
     ),
     "audio_classification": Task(
         label="one label per sound, with convolutions over its spectrogram",
@@ -294,7 +294,7 @@ BLOCKS = {
         needs=("images", "split_folders", "squares"),
     ),
     "pages": Block("readers/pages.py", "drawn pictures as tensors, side by side"),
-    "plots": Block("readers/plots.py", "forecasts as pictures", needs=("pages",)),
+    "plots": Block("readers/plots.py", "forecasts as pictures"),
     "predictions": Block("readers/predictions.py", "predictions as a table"),
     "split_folders": Block(
         "readers/split_folders.py", "files of three sets", needs=("folders", "sets")
