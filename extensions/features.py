@@ -61,7 +61,7 @@ TASKS = {
             *("residual", "standardize", "dice", "confusion", "initialize"),
             *("images", "inputs", "split_folders"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "object_detection": Task(
         label="boxes around things, with a pyramid of places",
