@@ -31,7 +31,7 @@ class Points(Dataset):
     def __len__(self) -> int:
         return 12
 
-    def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def whole_batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return self.inputs[indices], indices[:, None].float()
 
 

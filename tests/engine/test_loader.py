@@ -46,7 +46,7 @@ class Whole(Noisy):
 
     in_memory = True
 
-    def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def whole_batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         noise = torch.rand(self.length, 3, generator=generator, dtype=torch.float64)
         return noise[indices], indices
@@ -72,7 +72,7 @@ class Broken(Noisy):
 
 
 class BrokenWhole(Whole):
-    def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def whole_batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         raise KeyError("a bug")
 
 
@@ -269,7 +269,7 @@ class Contrastive(nn.Module):
 
 
 class Nothing:
-    def reset(self, device: torch.device) -> None:
+    def reset(self) -> None:
         self.counters = torch.zeros(1)
 
     def update(self, outputs: Tensor, targets: Tensor) -> None: ...

@@ -43,7 +43,7 @@ def evaluate(
     if not count:
         fail(DATA, "nothing in the set has a target, so there is nothing to score")
     if math.isnan(loss_sum):
-        fail(DIVERGED, "the test loss is NaN, so a weight or a test sample is; try a lower --lr")
+        fail(DIVERGED, "the loss is NaN, so a weight or a sample is; try a lower --lr")
     return {"loss": loss_sum / count, **scores(metric)}
 
 
@@ -120,7 +120,7 @@ def predict(net: nn.Module, inputs: Any, precision: Precision) -> Any:
 
 
 class Best:
-    """Remembers the best score, and how many test passes ago it was."""
+    """Remembers the best score, and how many validations ago it was."""
 
     def __init__(self, name: str, *, higher: bool, patience: int) -> None:
         self.name = name

@@ -130,7 +130,7 @@ class FiniteCheck:
             module.register_forward_hook(partial(self.look, f"the output of {name or 'net'}"))
 
     def look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if torch.is_grad_enabled() and not all(map(is_finite, tensors(output))):  # in no test pass
+        if torch.is_grad_enabled() and not all(map(is_finite, tensors(output))):  # else none trains
             self.found = self.found or name
 
     def first(self, loss: Tensor) -> str | None:

@@ -125,12 +125,12 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
     add("--resume", nargs="?", const="auto", metavar="PATH", help="continue PATH or the newest run")
     add("--init-from", type=Path, help="checkpoint whose weights to start from, where they fit")
     add("--freeze", nargs="+", default=[], metavar="NAME", help="what not to train, such as stem.*")
-    add("--eval-batches", type=count, default=0, help="batches of a test pass; 0 is all")
+    add("--eval-batches", type=count, default=0, help="batches of a validation; 0 is all")
 
     add = may_change(add)
     add("--time-limit", type=duration, help="save and stop after seconds, or as 45m or 3h30m")
     add("--log-every", type=whole, default=10, help="steps between log lines")
-    add("--eval-every", type=count, default=0, help="steps between test passes; 0 is an epoch")
+    add("--eval-every", type=count, default=0, help="steps between validations; 0 is an epoch")
     add("--save-every", type=count, default=0, help="steps between checkpoints; 0 is an epoch")
     add("--keep", type=several, default=3, help="newest checkpoints to keep, besides the best")
     bad = "on NaN or Inf in the loss or a gradient: stop the run, or skip the step"
@@ -144,7 +144,7 @@ def add_inspection(parser: ArgumentParser) -> None:
     add("--overfit", type=count, default=0, help="train on the first N batches only; 0 is off")
 
     add = may_change(add)
-    add("--dry-run", action=flag, default=False, help="one step and test batch; nothing is kept")
+    add("--dry-run", action=flag, default=False, help="one step and one validation batch, nothing kept")
     add("--profile", type=count, default=0, help="steps to profile into the run folder; 0 is off")
     add("--detect-anomaly", action=flag, default=False, help="trace NaN gradients to their forward")
     add("--check-finite", action=flag, default=False, help="name the first layer with NaN or Inf")

@@ -1,18 +1,18 @@
-"""The rules that a project's code is tested by, on code that breaks them and code that does not."""
+"""The rules of rendered code, on code that breaks them and code that does not."""
 
-import runpy
-from argparse import Namespace
 from collections.abc import Callable
 
 import pytest
 
-from rendered import SEVERAL
-
-rules = Namespace(**runpy.run_path(str(SEVERAL / "tests" / "test_styleguide.py")))
-PACKAGE, SECTIONS = rules.PACKAGE, rules.SECTIONS
-broken_arrows, numpy_in_forward = rules.broken_arrows, rules.numpy_in_forward
-calls_of_forward, copies_of_arrays = rules.calls_of_forward, rules.copies_of_arrays
-sections_out_of_order = rules.sections_out_of_order
+from styleguide import (
+    PACKAGE,
+    SECTIONS,
+    broken_arrows,
+    calls_of_forward,
+    copies_of_arrays,
+    numpy_in_forward,
+    sections_out_of_order,
+)
 
 Rule = Callable[[str, str], list[str]]
 
