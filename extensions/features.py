@@ -61,7 +61,7 @@ TASKS = {
             *("residual", "standardize", "dice", "confusion", "initialize"),
             *("images", "inputs", "split_folders"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "object_detection": Task(
         label="boxes around things, with a pyramid of places",
@@ -70,9 +70,9 @@ TASKS = {
         model_class="Detector",
         blocks=(
             *("residual", "pyramid", "standardize", "detection", "average_precision"),
-            *("detections", "initialize", "coco", "folders", "images", "inputs", "predictions"),
+            *("detections", "initialize", "coco", "images", "inputs", "predictions"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "image_to_image": Task(
         label="a sharper or cleaner image, with residual blocks and sub-pixel upsampling",
@@ -219,9 +219,7 @@ BLOCKS = {
         "relativistic, vanilla, least-squares, hinge and Wasserstein losses of a GAN",
     ),
     "cross_entropy": Block("losses/cross_entropy.py", "cross entropy that counts its elements"),
-    "detection": Block(
-        "losses/detection.py", "focal, GIoU and centre-ness loss", needs=("boxes", "focal")
-    ),
+    "detection": Block("losses/detection.py", "focal, GIoU and centre-ness loss"),
     "dice": Block(
         "losses/dice.py", "cross entropy and overlap of the classes of pixels", needs=("one_hot",)
     ),
@@ -243,15 +241,13 @@ BLOCKS = {
     "average_precision": Block(
         "ops/average_precision.py",
         "COCO's average precision",
-        needs=("boxes", "detections", "totals"),
+        needs=("detections", "totals"),
     ),
-    "boxes": Block("ops/boxes.py", "how far boxes overlap, and which of them to keep"),
     "class_weights": Block("ops/class_weights.py", "weights that balance classes"),
     "confusion": Block("ops/confusion.py", "mean IoU and accuracy of the classes of pixels"),
-    "detections": Block("ops/detections.py", "a few boxes an image", needs=("boxes",)),
+    "detections": Block("ops/detections.py", "a few boxes an image"),
     "f1": Block("ops/f1.py", "accuracy and F1 of the classes of samples"),
     "fidelity": Block("ops/fidelity.py", "PSNR and SSIM", needs=("totals",)),
-    "focal": Block("ops/focal.py", "a cross entropy that easy examples hardly take part in"),
     "forecast_scores": Block(
         "ops/forecast_scores.py", "MASE, and coverage of the intervals", needs=("totals",)
     ),
@@ -284,7 +280,7 @@ BLOCKS = {
         "files in class folders",
         needs=("folders", "sets", "split_folders"),
     ),
-    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders",)),
+    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders", "split_folders")),
     "folders": Block("readers/folders.py", "files in folders"),
     "images": Block("readers/images.py", "image files, and pictures side by side"),
     "inputs": Block("readers/inputs.py", "images to predict on", needs=("folders", "images")),
