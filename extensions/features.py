@@ -83,8 +83,7 @@ TASKS = {
             *("standardize", "perceptual", "restoration", "fidelity", "total_variation"),
             *("initialize", "images", "inputs", "split_folders", "vgg"),
         ),
-        dependencies=("pillow>=11",),
-        extras={"perceptual": ("torchvision>=0.26",)},
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "image_generation": Task(
         label="new images out of noise, with a network and its critic (GAN)",
