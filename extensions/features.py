@@ -83,8 +83,7 @@ TASKS = {
             *("standardize", "perceptual", "restoration", "fidelity", "total_variation"),
             *("initialize", "images", "inputs", "split_folders", "vgg"),
         ),
-        dependencies=("pillow>=11",),
-        extras={"perceptual": ("torchvision>=0.26",)},
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "image_generation": Task(
         label="new images out of noise, with a network and its critic (GAN)",
@@ -93,10 +92,9 @@ TASKS = {
         model_class="Generator",
         blocks=(
             *("adaptive_norm", "image_attention", "up_residual", "down_residual", "spectral_norm"),
-            *("standardize", "adversarial", "gradient_penalty", "random_frechet"),
-            "pictures",
+            *("adversarial", "gradient_penalty", "random_frechet", "pictures"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "diffusion": Task(
         label="new images out of noise, with a U-Net that takes it away",
@@ -107,7 +105,7 @@ TASKS = {
             *("image_attention", "level_embedding", "modulated_residual", "noise_error"),
             *("noise_bands", "noise_level", "random_frechet", "pictures"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "text_classification": Task(
         label="one class per text, with a transformer encoder",
@@ -287,7 +285,7 @@ BLOCKS = {
     "pictures": Block(
         "readers/pictures.py",
         "images without labels, read, drawn, written",
-        needs=("images", "split_folders", "squares"),
+        needs=("images", "split_folders"),
     ),
     "pages": Block("readers/pages.py", "drawn pictures as tensors, side by side"),
     "plots": Block("readers/plots.py", "forecasts as pictures"),
@@ -296,7 +294,6 @@ BLOCKS = {
         "readers/split_folders.py", "files of three sets", needs=("folders", "sets")
     ),
     "sets": Block("readers/sets.py", "training, validation and test set"),
-    "squares": Block("readers/squares.py", "image files, cut to a square", needs=("images",)),
     "tables": Block("readers/tables.py", "CSV, JSONL and Parquet files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
     "wav": Block("readers/wav.py", "WAV files, without a codec"),
@@ -304,8 +301,6 @@ BLOCKS = {
 
 # modules of the engine that a project from before 0.4.0 keeps if a file of its owner's imports them
 KEPT = ("debug", "weights")
-# whose files draw noise that belongs to a sample
-NOISY = ("diffusion", "image_generation", "image_to_image")
 
 
 class Logger(NamedTuple):
@@ -405,7 +400,7 @@ def blocks_of(task: str) -> set[str]:
 
 def kept(answers: Mapping[str, Any]) -> list[str]:
     """The modules of the engine that no new project with these answers has."""
-    return [*KEPT, *(() if answers["task"] in NOISY else ("noise",))]
+    return [*KEPT]
 
 
 def left_out(answers: Mapping[str, Any], keep: Iterable[str] = ()) -> list[str]:

@@ -140,8 +140,6 @@ def expected_files(answers: dict[str, Any]) -> set[str]:
     folders = {"layers", "losses", "ops", *(block.split("/")[0] for block in blocks)}
     below |= {f"{folder}/__init__.py" for folder in folders}
     below |= {f"engine/{name}.py" for name in loggers}
-    if task in ("diffusion", "image_generation", "image_to_image"):
-        below.add("engine/noise.py")
 
     files = ALWAYS | {f"{package}/{name}" for name in below}
     tested = {block for block in blocks if not block.startswith("readers/")}
