@@ -265,7 +265,7 @@ def test_what_does_not_fit_is_found_before_anything_is_trained(
 ) -> None:
     net, best = nn.Linear(4, CLASSES), Best(name, higher=True, patience=0)
     with pytest.raises(SystemExit) as stopped:
-        rehearse(net, Loader(PAIRS, 5), criterion, metric, best, PRECISION)
+        best.pick(rehearse(net, Loader(PAIRS, 5), criterion, metric, PRECISION))
     assert stopped.value.code == USAGE
     assert said in capsys.readouterr().err
 
@@ -273,8 +273,6 @@ def test_what_does_not_fit_is_found_before_anything_is_trained(
 def test_what_fits_is_not_changed_by_the_rehearsal(capsys) -> None:
     net, metric = nn.Linear(4, CLASSES), Right()
     before = [parameter.clone() for parameter in net.parameters()]
-    best = Best("Right", higher=True, patience=0)
-    rehearse(net, Loader(PAIRS, 5), weighted, metric, best, PRECISION)
-    assert best.score is None
+    assert rehearse(net, Loader(PAIRS, 5), weighted, metric, PRECISION).keys() == {"loss", "Right"}
     assert all(map(torch.equal, before, net.parameters()))
     assert "weighted has no count(targets)" in capsys.readouterr().out

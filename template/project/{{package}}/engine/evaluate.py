@@ -71,17 +71,9 @@ def plain(value: Any) -> float | Tensor:
 
 
 def rehearse(
-    net: nn.Module,
-    loader: Loader,
-    criterion: Any,
-    metric: Any,
-    best: "Best | None",
-    precision: Precision,
-) -> None:
-    """Score a few samples before anything is trained, so that what does not fit is found now.
-
-    Without `best`, what decides is none of the metric's scores.
-    """
+    net: nn.Module, loader: Loader, criterion: Any, metric: Any, precision: Precision
+) -> dict[str, Any]:
+    """Score a few samples before anything is trained, so that what does not fit is found now."""
     loss_name = getattr(criterion, "__name__", type(criterion).__name__)
     metric_name = type(metric).__name__
     if lacking := [n for n in ("reset", "update", "compute") if not hasattr(metric, n)]:
@@ -105,9 +97,7 @@ def rehearse(
         with precision.device:
             metric.reset()
         metric.update(outputs, targets)
-        found = {"loss": loss, **scores(metric)}
-        if best:
-            best.pick(found)
+        return {"loss": loss, **scores(metric)}
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         given = f"inputs {looks(inputs)}, outputs {looks(outputs)}, targets {looks(targets)}"
         reason = str(error).strip().partition("\n")[0]
