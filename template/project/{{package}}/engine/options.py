@@ -145,7 +145,7 @@ def add_inspection(parser: ArgumentParser) -> None:
     add("--overfit", type=count, default=0, help="train on the first N batches only; 0 is off")
 
     add = may_change(add)
-    add("--dry-run", action=flag, default=False, help="a step and a batch to validate; nothing is kept")
+    add("--dry-run", action=flag, default=False, help="one step and val batch; nothing is kept")
     add("--profile", type=count, default=0, help="steps to profile into the run folder; 0 is off")
     add("--detect-anomaly", action=flag, default=False, help="trace NaN gradients to their forward")
     add("--check-finite", action=flag, default=False, help="name the first layer with NaN or Inf")
