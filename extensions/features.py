@@ -299,8 +299,6 @@ BLOCKS = {
     "wav": Block("readers/wav.py", "WAV files, without a codec"),
 }
 
-# modules of the engine that a project from before 0.4.0 keeps if a file of its owner's imports them
-KEPT = ("debug", "weights")
 
 
 class Logger(NamedTuple):
@@ -398,23 +396,14 @@ def blocks_of(task: str) -> set[str]:
     return with_needs(TASKS[task].blocks)
 
 
-def kept(answers: Mapping[str, Any]) -> list[str]:
-    """The modules of the engine that no new project with these answers has."""
-    return [*KEPT]
-
-
-def left_out(answers: Mapping[str, Any], keep: Iterable[str] = ()) -> list[str]:
-    """The paths of the template that these answers leave out of a project.
-
-    `keep` names modules of the engine that stay because the project has them.
-    """
+def left_out(answers: Mapping[str, Any]) -> list[str]:
+    """The paths of the template that these answers leave out of a project."""
     package = answers["package"]
     blocks = blocks_of(answers["task"]) | with_needs(answers["blocks"])
     paths = [path for name in OPTIONS if not answers[name] for path in OPTIONS[name].files]
     paths += [path for name, path in UPDATES.items() if name != answers["updates"]]
     if not answers["github_actions"] and answers["updates"] != "github":
         paths.append("/.github")
-    paths += [f"/{package}/engine/{name}.py" for name in kept(answers) if name not in keep]
     for name in LOGGERS.keys() - {*answers["logger"]}:
         paths.append(f"/{package}/engine/{name}.py")
     if not any(BLOCKS[name].path.startswith("readers/") for name in blocks):

@@ -112,9 +112,6 @@ class Guard:
         return {name: number.item() for name, number in numbers.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "counts" in state:  # of a checkpoint up to release 0.3
-            skipped, in_a_row, *_ = state["counts"]
-            state = {"skipped": skipped, "in_a_row": in_a_row, "loss": 0.0}
         for name in ("skipped", "in_a_row", "loss"):
             setattr(self, name, torch.tensor(state[name], device=self.device))
 
