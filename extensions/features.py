@@ -118,6 +118,7 @@ TASKS = {
             *("transformer_block", "cross_entropy", "f1", "rotary", "init_transformer"),
             *("tables", "predictions"),
         ),
+        dependencies=("polars>=1.35",),
         extras={"tokenizers": ("tokenizers>=0.22",)},
     ),
     "language_modeling": Task(
@@ -141,9 +142,9 @@ TASKS = {
         model_class="TabularMLP",
         blocks=(
             *("columns", "residual_mlp", "cross_entropy", "squared_error", "auroc"),
-            *("regression_scores", "parquet", "predictions", "tables"),
+            *("regression_scores", "predictions", "sets", "tables"),
         ),
-        extras={"parquet": ("pyarrow>=21",)},
+        dependencies=("polars>=1.35",),
     ),
     "time_series": Task(
         label="what comes next in a series and how sure that is, with a patch transformer",
@@ -154,7 +155,7 @@ TASKS = {
             *("transformer_block", "quantile", "forecast_scores", "init_transformer"),
             *("rotary", "window_scale", "pages", "plots", "predictions", "tables"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "polars>=1.35"),
     ),
     "audio_classification": Task(
         label="one label per sound, with convolutions over its spectrogram",
@@ -287,7 +288,6 @@ BLOCKS = {
     "folders": Block("readers/folders.py", "files in folders"),
     "images": Block("readers/images.py", "image files, and pictures side by side"),
     "inputs": Block("readers/inputs.py", "images to predict on", needs=("folders", "images")),
-    "parquet": Block("readers/parquet.py", "rows of Parquet files", needs=("tables",)),
     "pictures": Block(
         "readers/pictures.py",
         "images without labels, read, drawn, written",
@@ -301,7 +301,7 @@ BLOCKS = {
     ),
     "sets": Block("readers/sets.py", "training, validation and test set"),
     "squares": Block("readers/squares.py", "image files, cut to a square", needs=("images",)),
-    "tables": Block("readers/tables.py", "rows of CSV and JSONL files"),
+    "tables": Block("readers/tables.py", "CSV, JSONL and Parquet files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
     "wav": Block("readers/wav.py", "WAV files, without a codec"),
 }

@@ -1,156 +1,328 @@
-"""Rows of a CSV or JSONL file; what is wrong with one is said with its line and column."""
+"""Tables in CSV, JSON lines or Parquet; what is wrong with one is said with its line and column."""
 
 import csv
-import io
 import json
-import math
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import torch
-from torch import Tensor
+import numpy as np
+import polars as pl
 
 from ..engine.errors import DATA, USAGE, fail
 
 DELIMITERS = ",;\t"
 JSON_LINES = (".jsonl", ".ndjson")
-TABLES = (".csv", ".tsv", *JSON_LINES)
-MISSING = {"", "na", "n/a", "nan", "none", "null"}  # in lower case, where a number may be missing
+TABLES = (".csv", ".tsv", *JSON_LINES, ".parquet")
+MISSING = ("na", "n/a", "nan", "none", "null", "")  # in lower case, where a number may be missing
 LONGEST_FIELD = 2**31 - 1  # characters; a document in a cell may have many
+BLOCK, LONGEST_ROW = 2**20, 2**26  # bytes that are checked at a time; and of one row
+MARK = b"\xef\xbb\xbf"  # that spreadsheets put at the beginning
+NEWLINE, RETURN, QUOTE = b'\n\r"'
+
+
+class Part:
+    """The rows of one file: cells as text, null where there is none.
+
+    Rows of CSV and Parquet stay in the file until columns are asked for.
+    """
+
+    def __init__(self, path: Path, rows: pl.LazyFrame, length: int, blank: Iterable[int] = ()):
+        self.path = path
+        self.rows = rows
+        self.blank = [*blank]  # rows that are none, of `rows`
+        self.length = length - len(self.blank)
+
+    def read(self, names: list[str]) -> pl.DataFrame:
+        try:
+            found = self.rows.select(names).collect()
+        except pl.exceptions.PolarsError as error:
+            refuse_encoding(self.path)
+            fail(DATA, f"{self.path}: {error}")
+        return found.remove(pl.int_range(pl.len()).is_in(self.blank)) if self.blank else found
+
+    @cached_property
+    def lines(self) -> list[int]:
+        """Where each row begins in the file, counted from 1."""
+        if self.path.suffix.lower() in JSON_LINES:
+            return [line for line, _ in json_rows(self.path)]
+        return [line for line, _ in csv_rows(self.path)][1:]
 
 
 class Table:
-    """Cells as text, "" where there is none; numbers in JSON keep the digits that they have."""
+    """Files of the same columns as one table: cells as text, null where there is none."""
 
-    def __init__(
-        self, path: Path, columns: list[str], rows: list[list[str]], lines: list[int]
-    ) -> None:
-        self.path = path
+    def __init__(self, parts: list[Part], columns: list[str]) -> None:
+        self.parts = parts
         self.columns = columns
-        self.rows = rows
-        self.lines = lines  # where each row begins in the file, counted from 1
+        self.name = ", ".join(str(part.path) for part in parts)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return sum(part.length for part in self.parts)
 
-    def column(self, name: str, flag: str) -> list[str]:
-        """Return the cells of a column; `flag` is what chose it."""
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """All columns; of a table with many of them, `read` takes less memory."""
+        return self.read(self.columns)
+
+    def read(self, names: list[str]) -> pl.DataFrame:
+        if "frame" in vars(self):
+            return self.frame.select(names)
+        return pl.concat([part.read(names) for part in self.parts])
+
+    def column(self, name: str, flag: str) -> pl.Series:
+        """Return the cells of a column as text; `flag` is what chose it."""
+        self.require(name, flag)
+        return self.read([name])[name]
+
+    def require(self, name: str, flag: str) -> None:
         if name not in self.columns:
+            near = get_close_matches(name, self.columns)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
             there = short(", ".join(self.columns), 200)
-            fail(USAGE, f"{flag} {name}: no such column in {self.path}; it has {there}")
-        place = self.columns.index(name)
-        return [row[place] for row in self.rows]
+            fail(USAGE, f"{flag} {name}: no such column in {self.name}; {hint}it has {there}")
 
-    def numbers(self, name: str, flag: str) -> Tensor:
-        """Return (N,) numbers in float64, NaN where one is missing."""
+    def numbers(self, name: str, flag: str) -> pl.Series:
+        """Return a column as Float64, null where a number is missing."""
         cells = self.column(name, flag)
-        values = [read_number(cell) for cell in cells]
-        if None in values:
-            row = values.index(None)
+        values = as_numbers(cells)
+        for row in values.is_nan().arg_true():
             self.refuse(row, name, f"{shown(cells[row])} is not a finite number")
-        return torch.tensor(values, dtype=torch.float64)
+        return values
+
+    def place(self, row: int) -> str:
+        """Return the file and the line in it where a row begins."""
+        for part in self.parts:
+            if row < part.length:
+                break
+            row -= part.length
+        if part.path.suffix.lower() not in TABLES or part.path.suffix.lower() == ".parquet":
+            return f"{part.path}: row {row + 1}"
+        return f"{part.path}: line {part.lines[row]}"
 
     def refuse(self, row: int, name: str, reason: str) -> NoReturn:
         """End the run because of one cell."""
-        fail(DATA, f"{self.path}: line {self.lines[row]}, column {short(name, 40)}: {reason}")
+        fail(DATA, f"{self.place(row)}, column {short(name, 40)}: {reason}")
 
 
-def read_number(cell: str) -> float | None:
-    """Return NaN for a missing number, None for what is no number."""
-    if cell.strip().lower() in MISSING:
-        return math.nan
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def as_numbers(cells: pl.Series) -> pl.Series:
+    """Return cells as Float64: null where one is missing, NaN where it is no finite number."""
+    values = cells.cast(pl.Float64, strict=False)
+    odd = (values.is_finite().fill_null(False).not_() & cells.is_not_null()).arg_true()
+    if not len(odd):
+        return values
+    texts = cells.gather(odd).str.strip_chars()
+    again = texts.cast(pl.Float64, strict=False)
+    no_number = again.set(again.is_infinite(), None).fill_null(float("nan"))
+    no_number = no_number.set(texts.str.to_lowercase().is_in(MISSING), None)
+    return values.scatter(odd, no_number)
 
 
-def shown(cell: str) -> str:
+def shown(cell: str | None) -> str:
     """Return a cell, to print."""
-    return repr(short(cell, 40))
+    return repr(short(cell or "", 40))
 
 
 def short(text: str, most: int) -> str:
     return text if len(text) <= most else text[:most] + "..."
 
 
-def read_table(path: Path) -> Table:
-    """Read a file whose first line names the columns, or whose lines are JSON objects."""
-    suffix = path.suffix.lower()
-    if suffix not in TABLES:
-        fail(DATA, f"{path}: name a file that ends in {', '.join(TABLES)}")
+def read_table(paths: list[Path]) -> Table:
+    """Read files of the same columns; a CSV file's first line names them."""
+    parts, columns = [], []
+    for path in paths:
+        suffix = path.suffix.lower()
+        if suffix not in TABLES:
+            fail(DATA, f"{path}: name a file that ends in {', '.join(TABLES)}")
+        try:
+            with path.open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            fail(DATA, f"{path}: {error.strerror}")
+        kinds = {".parquet": read_parquet} | dict.fromkeys(JSON_LINES, read_json_lines)
+        part, names = kinds.get(suffix, read_csv)(path)
+        columns = columns or names
+        if other := {*columns} ^ {*names}:
+            name = short(min(other), 40)
+            fail(DATA, f"{path}: {paths[0]} has other columns; {name} is in one of them only")
+        if not part.length:
+            fail(DATA, f"{path}: has no rows")
+        parts.append(part)
+    return Table(parts, columns)
+
+
+def table_of(frame: pl.DataFrame, name: str) -> Table:
+    """Return made-up rows as a table; its cells are text."""
+    return Table([Part(Path(name), frame.lazy(), len(frame))], frame.columns)
+
+
+def read_csv(path: Path) -> tuple[Part, list[str]]:
+    """Read rows, divided by what divides the header.
+
+    What is odd, such as quotes inside a cell, Python's own reader reads, which is slow, or refuses.
+    """
+    _, columns = next(csv_rows(path), (0, []))
+    if not columns:
+        fail(DATA, f"{path}: is empty")
+    if twice := {name for name in columns if columns.count(name) > 1}:
+        fail(DATA, f"{path}: two columns are called {short(min(twice), 40)}")
+    if sizes := check_structure(path, len(columns)):
+        how = {"separator": delimiter_of(path), "schema": dict.fromkeys(columns, pl.String)}
+        cells = pl.scan_csv(path, glob=False, **how).select(pl.all().replace("", None))
+        return Part(path, cells, *sizes), columns
+    rows = []
+    for line, row in csv_rows(path):
+        if len(row) != len(columns):
+            counts = f"{len(row)} cells, the header has {len(columns)}"
+            way_out = f"quote cells with {delimiter_of(path)!r} in them"
+            fail(DATA, f"{path}: line {line} has {counts}; {way_out}")
+        rows.append([cell or None for cell in row])
+    frame = pl.DataFrame(rows[1:], dict.fromkeys(columns, pl.String), orient="row")
+    return Part(path, frame.lazy(), len(frame)), columns
+
+
+def delimiter_of(path: Path) -> str:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        header = next((line for line in file if line.strip()), "")
+    return max(DELIMITERS, key=header.count)
+
+
+def check_structure(path: Path, columns: int) -> tuple[int, list[int]] | None:
+    """Return how many lines below the header hold rows or are blank, and which are blank.
+
+    None where a row has another number of cells, or quotes that Polars takes otherwise.
+    """
+    divides = delimiter_of(path).encode()[0]
+    total, blank, rest = 0, [], b""
+    with path.open("rb") as file:
+        if file.read(len(MARK)) != MARK:
+            file.seek(0)
+        for block in chain(iter(lambda: file.read(BLOCK), b""), [b"\n"]):  # the last line's end
+            rest += block
+            codes = np.frombuffer(rest, np.uint8)
+            ends, cells = divide(codes, divides)
+            sizes = np.diff(ends, prepend=-1) - 1
+            empty = (sizes == 0) | ((sizes == 1) & (codes[ends - 1] == RETURN))
+            if (cells[~empty] != columns).any() or (not len(ends) and len(rest) > LONGEST_ROW):
+                return None
+            blank += (total + np.flatnonzero(empty)).tolist()
+            total += len(ends)
+            rest = rest[ends[-1] + 1 :] if len(ends) else rest
+    if rest:  # quotes that do not end
+        return None
+    above = 1 + sum(place == line for place, line in enumerate(blank))
+    return total - above, [line - above for line in blank if line >= above]
+
+
+def divide(codes: np.ndarray, divides: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the rows end that are whole, and how many cells each has; 0 of odd quotes."""
+    ends, splits = np.flatnonzero(codes == NEWLINE), np.flatnonzero(codes == divides)
+    quotes = np.flatnonzero(codes == QUOTE)
+    odd = np.flatnonzero((codes[:-1] == RETURN) & (codes[1:] != NEWLINE))  # an end to Python
+    if len(quotes):
+        ends, splits = (p[np.searchsorted(quotes, p) % 2 == 0] for p in (ends, splits))
+        quotes = quotes[: np.searchsorted(quotes, ends[-1])] if len(ends) else quotes[:0]
+        # a quote that opens follows a cell's beginning, one that closes comes before an end
+        beside = np.array([NEWLINE, RETURN, divides, QUOTE], np.uint8)
+        before, after = codes[quotes[::2] - 1], codes[quotes[1::2] + 1]
+        begins = np.isin(before, beside) & (before != RETURN) | (quotes[::2] == 0)
+        odd = np.concatenate((odd, quotes[::2][~begins], quotes[1::2][~np.isin(after, beside)]))
+    cells = np.diff(np.searchsorted(splits, ends), prepend=0) + 1
+    whole = ends[-1] if len(ends) else 0
+    cells[np.searchsorted(ends, odd[odd < whole])] = 0
+    return ends, cells
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows that are not blank, each with the line where it begins."""
+    csv.field_size_limit(LONGEST_FIELD)
+    first = 1
     try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")  # spreadsheets put a mark at the beginning
-    except OSError as error:
-        fail(DATA, f"{path}: {error.strerror}")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=delimiter_of(path), strict=True)
+            for row in reader:
+                if row:
+                    yield first, row
+                first = reader.line_num + 1
+    except csv.Error as error:
+        fail(DATA, f"{path}: line {first} begins a row that cannot be read: {error}")
+    except UnicodeDecodeError:
+        refuse_encoding(path)
+
+
+def refuse_encoding(path: Path) -> None:
+    """Name the line that is not UTF-8, if one is."""
+    try:
+        path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         fail(DATA, f"{path}: line {line} is not UTF-8; save it as UTF-8")
-    table = read_json_lines(path, text) if suffix in JSON_LINES else read_csv(path, text)
-    if not table.rows:
-        fail(DATA, f"{path}: has no rows")
-    return table
 
 
-def read_csv(path: Path, text: str) -> Table:
-    """Read rows as the `csv` module does; the header tells what stands between the cells."""
-    csv.field_size_limit(LONGEST_FIELD)
-    header = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    found, lines, first = [], [], 1
-    try:
-        for row in reader:
-            if row:  # not a blank line
-                found.append(row)
-                lines.append(first)
-            first = reader.line_num + 1
-    except csv.Error as error:
-        fail(DATA, f"{path}: line {first} begins a row that cannot be read: {error}")
-    if not found:
-        fail(DATA, f"{path}: is empty")
-    columns, *rows = found
-    twice = {name for name in columns if columns.count(name) > 1}
-    if twice:
-        fail(DATA, f"{path}: two columns are called {short(min(twice), 40)}")
-    for row, line in zip(rows, lines[1:], strict=True):
-        if len(row) != len(columns):
-            counts = f"{len(row)} cells, the header has {len(columns)}"
-            fail(DATA, f"{path}: line {line} has {counts}; quote cells with {delimiter!r} in them")
-    return Table(path, columns, rows, lines[1:])
-
-
-def read_json_lines(path: Path, text: str) -> Table:
+def read_json_lines(path: Path) -> tuple[Part, list[str]]:
     """Read an object a line; the columns are the names that occur, in that order."""
-    found: list[dict[str, Any]] = []
-    lines = []
-    for line, content in enumerate(text.split("\n"), 1):
-        if not content.strip():
-            continue
-        try:
-            # numbers stay text: what is one, the task decides
-            row = json.loads(content, parse_int=str, parse_float=str, parse_constant=str)
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", "nested too deep")
-            fail(DATA, f"{path}: line {line} is no JSON: {reason}")
-        if not isinstance(row, dict):
-            fail(DATA, f'{path}: line {line} is no JSON object, as in {{"text": "..."}}')
-        nested = [name for name, value in row.items() if isinstance(value, (dict, list))]
-        if nested:
-            name = short(nested[0], 40)
-            fail(DATA, f"{path}: line {line}, column {name}: not one value but several")
-        found.append(row)
-        lines.append(line)
-    columns = list(dict.fromkeys(name for row in found for name in row))
-    rows = [[as_text(row.get(name)) for name in columns] for row in found]
-    return Table(path, columns, rows, lines)
+    content = path.read_bytes().removeprefix(MARK)
+    try:
+        schema = pl.read_ndjson(content, infer_schema_length=None).schema
+        plain = not any(kind.is_nested() for kind in schema.values())
+        frame = pl.read_ndjson(content, schema=dict.fromkeys(schema, pl.String)) if plain else None
+    except pl.exceptions.PolarsError:
+        frame = None
+    if frame is None:  # Python's own reader is slow, and says what is wrong
+        rows = [row for _, row in json_rows(path)]
+        columns = dict.fromkeys((name for row in rows for name in row), pl.String)
+        frame = pl.DataFrame(rows, columns, orient="row")
+    return Part(path, frame.lazy().select(pl.all().replace("", None)), len(frame)), frame.columns
 
 
-def as_text(value: str | bool | None) -> str:
-    """Return a cell as CSV would have it."""
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Yield rows with their lines."""
+    refuse_encoding(path)
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        for line, content in enumerate(file, 1):
+            if not content.strip():
+                continue
+            try:
+                row = json.loads(content, parse_int=str, parse_float=str, parse_constant=str)
+            except (ValueError, RecursionError) as error:
+                reason = getattr(error, "msg", "nested too deep")
+                fail(DATA, f"{path}: line {line} is no JSON: {reason}")
+            if not isinstance(row, dict):
+                fail(DATA, f'{path}: line {line} is no JSON object, as in {{"text": "..."}}')
+            for name, value in row.items():
+                if isinstance(value, (dict, list)):
+                    where = f"line {line}, column {short(name, 40)}"
+                    fail(DATA, f"{path}: {where}: not one value but several")
+            yield line, {name: as_text(value) for name, value in row.items()}
+
+
+def as_text(value: str | bool | None) -> str | None:
+    """Return a value of JSON as a cell."""
     if value is None:
-        return ""
+        return None
     text = value if isinstance(value, str) else str(value).lower()  # true, false
     return text.encode(errors="replace").decode()  # JSON may hold half a letter
+
+
+def read_parquet(path: Path) -> tuple[Part, list[str]]:
+    """Read a file whose columns have types, as the text that a CSV file would have."""
+    try:
+        rows = pl.scan_parquet(path, glob=False)
+        schema = rows.collect_schema()
+        length = rows.select(pl.len()).collect().item()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        fail(DATA, f"{path}: {error}")
+    cells = []
+    for name, kind in schema.items():
+        cell = pl.col(name)
+        if kind.is_nested() or kind in (pl.Binary, pl.Duration, pl.Object):
+            way_out = "a text, a number, a date or a time"
+            fail(DATA, f"{path}: column {name}: its cells are {kind}, and not {way_out}")
+        if kind.is_float():
+            cell = cell.fill_nan(None)
+        cell = cell.dt.to_string("%Y-%m-%d %H:%M:%S%.f") if kind == pl.Datetime else cell
+        cells.append(cell.cast(pl.String).replace("", None))
+    return Part(path, rows.select(cells), length), schema.names()
