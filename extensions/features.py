@@ -140,7 +140,8 @@ TASKS = {
         model_class="TabularMLP",
         blocks=(
             *("columns", "residual_mlp", "cross_entropy", "squared_error", "auroc"),
-            *("regression_scores", "predictions", "sets", "tables"),
+            *("regression_scores", "class_weights", "features", "kinds", "predictions"),
+            *("row_hash", "sets", "tables"),
         ),
         dependencies=("polars>=1.35",),
     ),
@@ -279,9 +280,15 @@ BLOCKS = {
         needs=("folders", "sets", "split_folders"),
     ),
     "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders", "split_folders")),
+    "features": Block(
+        "readers/features.py", "columns of a table, scaled and numbered", needs=("kinds", "tables")
+    ),
     "folders": Block("readers/folders.py", "files in folders"),
     "images": Block("readers/images.py", "image files, and pictures side by side"),
     "inputs": Block("readers/inputs.py", "images to predict on", needs=("folders", "images")),
+    "kinds": Block(
+        "readers/kinds.py", "columns of numbers, times, categories", needs=("row_hash", "tables")
+    ),
     "pictures": Block(
         "readers/pictures.py",
         "images without labels, read, drawn, written",
@@ -290,6 +297,9 @@ BLOCKS = {
     "pages": Block("readers/pages.py", "drawn pictures as tensors, side by side"),
     "plots": Block("readers/plots.py", "forecasts as pictures"),
     "predictions": Block("readers/predictions.py", "predictions as a table"),
+    "row_hash": Block(
+        "readers/row_hash.py", "what a row of a table is known by", needs=("sets", "tables")
+    ),
     "split_folders": Block(
         "readers/split_folders.py", "files of three sets", needs=("folders", "sets")
     ),

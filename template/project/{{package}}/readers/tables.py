@@ -2,12 +2,12 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import polars as pl
@@ -19,30 +19,23 @@ JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", *JSON_LINES, ".parquet")
 MISSING = ("na", "n/a", "nan", "none", "null", "")  # in lower case, where a number may be missing
 LONGEST_FIELD = 2**31 - 1  # characters; a document in a cell may have many
-BLOCK, LONGEST_ROW = 2**20, 2**26  # bytes that are checked at a time; and of one row
+BLOCK, LONGEST_ROW = 2**21, 2**26  # bytes that are read at a time; and of one row
 MARK = b"\xef\xbb\xbf"  # that spreadsheets put at the beginning
 NEWLINE, RETURN, QUOTE = b'\n\r"'
 
 
+# columns, and as what to read them where that is possible; otherwise they are text
+Wanted = dict[str, type[pl.DataType]]
+Blocks = Callable[[Wanted], Iterator[pl.DataFrame]]
+
+
 class Part:
-    """The rows of one file: cells as text, null where there is none.
+    """The rows of one file, which are read when columns are asked for."""
 
-    Rows of CSV and Parquet stay in the file until columns are asked for.
-    """
-
-    def __init__(self, path: Path, rows: pl.LazyFrame, length: int, blank: Iterable[int] = ()):
+    def __init__(self, path: Path, length: int, blocks: Blocks) -> None:
         self.path = path
-        self.rows = rows
-        self.blank = [*blank]  # rows that are none, of `rows`
-        self.length = length - len(self.blank)
-
-    def read(self, names: list[str]) -> pl.DataFrame:
-        try:
-            found = self.rows.select(names).collect()
-        except pl.exceptions.PolarsError as error:
-            refuse_encoding(self.path)
-            fail(DATA, f"{self.path}: {error}")
-        return found.remove(pl.int_range(pl.len()).is_in(self.blank)) if self.blank else found
+        self.length = length
+        self.blocks = blocks  # yields these columns, cells as text, null where there is none
 
     @cached_property
     def lines(self) -> list[int]:
@@ -71,7 +64,12 @@ class Table:
     def read(self, names: list[str]) -> pl.DataFrame:
         if "frame" in vars(self):
             return self.frame.select(names)
-        return pl.concat([part.read(names) for part in self.parts])
+        return pl.concat(self.blocks(dict.fromkeys(names, pl.String)))
+
+    def blocks(self, wanted: Wanted) -> Iterator[pl.DataFrame]:
+        """Yield the rows, some at a time; numbers may be asked for from one time to the next."""
+        for part in self.parts:
+            yield from part.blocks(wanted)
 
     def column(self, name: str, flag: str) -> pl.Series:
         """Return the cells of a column as text; `flag` is what chose it."""
@@ -156,7 +154,11 @@ def read_table(paths: list[Path]) -> Table:
 
 def table_of(frame: pl.DataFrame, name: str) -> Table:
     """Return made-up rows as a table; its cells are text."""
-    return Table([Part(Path(name), frame.lazy(), len(frame))], frame.columns)
+    return Table([part_of(Path(name), frame)], frame.columns)
+
+
+def part_of(path: Path, frame: pl.DataFrame) -> Part:
+    return Part(path, len(frame), lambda wanted: iter([frame.select(*wanted)]))
 
 
 def read_csv(path: Path) -> tuple[Part, list[str]]:
@@ -169,10 +171,13 @@ def read_csv(path: Path) -> tuple[Part, list[str]]:
         fail(DATA, f"{path}: is empty")
     if twice := {name for name in columns if columns.count(name) > 1}:
         fail(DATA, f"{path}: two columns are called {short(min(twice), 40)}")
-    if sizes := check_structure(path, len(columns)):
-        how = {"separator": delimiter_of(path), "schema": dict.fromkeys(columns, pl.String)}
-        cells = pl.scan_csv(path, glob=False, **how).select(pl.all().replace("", None))
-        return Part(path, cells, *sizes), columns
+    if found := check_structure(path, len(columns)):
+        length, cuts, blank = found
+
+        def blocks(wanted: Wanted) -> Iterator[pl.DataFrame]:
+            return csv_blocks(path, columns, wanted, cuts, blank)
+
+        return Part(path, length, blocks), columns
     rows = []
     for line, row in csv_rows(path):
         if len(row) != len(columns):
@@ -181,7 +186,7 @@ def read_csv(path: Path) -> tuple[Part, list[str]]:
             fail(DATA, f"{path}: line {line} has {counts}; {way_out}")
         rows.append([cell or None for cell in row])
     frame = pl.DataFrame(rows[1:], dict.fromkeys(columns, pl.String), orient="row")
-    return Part(path, frame.lazy(), len(frame)), columns
+    return part_of(path, frame), columns
 
 
 def delimiter_of(path: Path) -> str:
@@ -190,39 +195,69 @@ def delimiter_of(path: Path) -> str:
     return max(DELIMITERS, key=header.count)
 
 
-def check_structure(path: Path, columns: int) -> tuple[int, list[int]] | None:
-    """Return how many lines below the header hold rows or are blank, and which are blank.
+def check_structure(path: Path, columns: int) -> tuple[int, list[int], np.ndarray] | None:
+    """Return the number of rows, places between some of them, and places to leave out.
 
     None where a row has another number of cells, or quotes that Polars takes otherwise.
     """
     divides = delimiter_of(path).encode()[0]
-    total, blank, rest = 0, [], b""
+    length, cuts, blank, rest = -1, [], [np.empty(0, np.int64)], b""  # without the header
     with path.open("rb") as file:
-        if file.read(len(MARK)) != MARK:
-            file.seek(0)
+        cut = 0 if file.read(len(MARK)) != MARK else len(MARK)
+        file.seek(cut)
         for block in chain(iter(lambda: file.read(BLOCK), b""), [b"\n"]):  # the last line's end
             rest += block
-            codes = np.frombuffer(rest, np.uint8)
-            ends, cells = divide(codes, divides)
-            sizes = np.diff(ends, prepend=-1) - 1
+            ends, cells = divide(rest, divides)
+            sizes, codes = np.diff(ends, prepend=-1) - 1, np.frombuffer(rest, np.uint8)
             empty = (sizes == 0) | ((sizes == 1) & (codes[ends - 1] == RETURN))
             if (cells[~empty] != columns).any() or (not len(ends) and len(rest) > LONGEST_ROW):
                 return None
-            blank += (total + np.flatnonzero(empty)).tolist()
-            total += len(ends)
-            rest = rest[ends[-1] + 1 :] if len(ends) else rest
-    if rest:  # quotes that do not end
-        return None
-    above = 1 + sum(place == line for place, line in enumerate(blank))
-    return total - above, [line - above for line in blank if line >= above]
+            blank += [cut + ends[empty], cut + ends[empty & (sizes == 1)] - 1]
+            if not cuts and not empty.all():
+                cuts.append(cut + int(ends[~empty][0]) + 1)
+            length += len(ends) - int(empty.sum())
+            if len(ends):
+                cut, rest = cut + int(ends[-1]) + 1, rest[ends[-1] + 1 :]
+                cuts += [cut] * bool(cuts)
+    return None if rest else (length, cuts, np.concatenate(blank))  # rest: quotes do not end
 
 
-def divide(codes: np.ndarray, divides: int) -> tuple[np.ndarray, np.ndarray]:
+def csv_blocks(
+    path: Path, columns: list[str], wanted: Wanted, cuts: list[int], blank: np.ndarray
+) -> Iterator[pl.DataFrame]:
+    """Yield what lies between these places, without what is to be left out."""
+    with path.open("rb") as file:
+        for start, end in pairwise(cuts):
+            file.seek(start)
+            block = file.read(end - start)
+            if len(out := blank[(blank >= start) & (blank < start + len(block))]):
+                block = np.delete(np.frombuffer(block, np.uint8), out - start).tobytes()
+            if not block:
+                continue
+            places = [columns.index(name) for name in wanted]
+            how: Any = {"separator": delimiter_of(path), "has_header": False, "columns": places}
+            kinds = {name: wanted.get(name, pl.String) for name in columns}
+            try:
+                try:
+                    cells = pl.read_csv(block, schema=kinds, **how)
+                except pl.exceptions.PolarsError:
+                    cells = pl.read_csv(block, schema=dict.fromkeys(columns, pl.String), **how)
+            except pl.exceptions.PolarsError as error:
+                refuse_encoding(path)
+                fail(DATA, f"{path}: {error}")
+            quoted = b'""' in block  # then it may be an empty cell
+            yield cells.select(pl.col(*wanted).replace("", None) if quoted else pl.col(*wanted))
+
+
+def divide(block: bytes, divides: int) -> tuple[np.ndarray, np.ndarray]:
     """Return where the rows end that are whole, and how many cells each has; 0 of odd quotes."""
+    codes = np.frombuffer(block, np.uint8)
     ends, splits = np.flatnonzero(codes == NEWLINE), np.flatnonzero(codes == divides)
-    quotes = np.flatnonzero(codes == QUOTE)
-    odd = np.flatnonzero((codes[:-1] == RETURN) & (codes[1:] != NEWLINE))  # an end to Python
-    if len(quotes):
+    odd = np.empty(0, np.int64)
+    if b"\r" in block:  # alone it ends a row, to Python
+        odd = np.flatnonzero((codes[:-1] == RETURN) & (codes[1:] != NEWLINE))
+    if b'"' in block:
+        quotes = np.flatnonzero(codes == QUOTE)
         ends, splits = (p[np.searchsorted(quotes, p) % 2 == 0] for p in (ends, splits))
         quotes = quotes[: np.searchsorted(quotes, ends[-1])] if len(ends) else quotes[:0]
         # a quote that opens follows a cell's beginning, one that closes comes before an end
@@ -275,7 +310,7 @@ def read_json_lines(path: Path) -> tuple[Part, list[str]]:
         rows = [row for _, row in json_rows(path)]
         columns = dict.fromkeys((name for row in rows for name in row), pl.String)
         frame = pl.DataFrame(rows, columns, orient="row")
-    return Part(path, frame.lazy().select(pl.all().replace("", None)), len(frame)), frame.columns
+    return part_of(path, frame.with_columns(pl.all().replace("", None))), frame.columns
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
@@ -325,4 +360,7 @@ def read_parquet(path: Path) -> tuple[Part, list[str]]:
             cell = cell.fill_nan(None)
         cell = cell.dt.to_string("%Y-%m-%d %H:%M:%S%.f") if kind == pl.Datetime else cell
         cells.append(cell.cast(pl.String).replace("", None))
-    return Part(path, rows.select(cells), length), schema.names()
+    cells = rows.select(cells)
+    return Part(
+        path, length, lambda wanted: iter([cells.select(*wanted).collect()])
+    ), schema.names()
