@@ -172,7 +172,7 @@ TASKS = {
         description="A network of my own",
         model_name="network",
         model_class="Network",
-        blocks=("loss", "metric", "predictions"),
+        blocks=("loss", "metric", "predictions", "sets"),
     ),
 }
 
