@@ -126,11 +126,8 @@ TASKS = {
         model_name="gpt",
         model_class="GPT",
         blocks=(
-            "transformer_block",
-            "cross_entropy",
-            "next_token",
-            "rotary",
-            "init_transformer",
+            *("transformer_block", "cross_entropy", "next_token", "rotary", "init_transformer"),
+            "sets",
         ),
         extras={"tiktoken": ("tiktoken>=0.12",)},
     ),
