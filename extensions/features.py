@@ -159,10 +159,10 @@ TASKS = {
         model_name="audio_resnet",
         model_class="AudioResNet",
         blocks=(
-            *("log_mel", "residual", "cross_entropy", "accuracy", "initialize"),
-            *("class_folders", "folders", "pages", "predictions", "wav"),
+            *("log_mel", "residual", "cross_entropy", "accuracy", "class_weights", "initialize"),
+            *("class_folders", "folders", "predictions", "sounds"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "soundfile>=0.13"),
     ),
     "custom": Task(
         label="what you fill in: data, network, loss and metric",
@@ -296,11 +296,11 @@ BLOCKS = {
     "split_folders": Block(
         "readers/split_folders.py", "files of three sets", needs=("folders", "sets")
     ),
+    "sounds": Block("readers/sounds.py", "sound files, brought to one rate and length"),
     "sets": Block("readers/sets.py", "training, validation and test set"),
     "squares": Block("readers/squares.py", "image files, cut to a square", needs=("images",)),
     "tables": Block("readers/tables.py", "rows of CSV and JSONL files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
-    "wav": Block("readers/wav.py", "WAV files, without a codec"),
 }
 
 # modules of the engine that a project from before 0.4.0 keeps if a file of its owner's imports them
