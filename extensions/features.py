@@ -125,11 +125,8 @@ TASKS = {
         model_name="gpt",
         model_class="GPT",
         blocks=(
-            "transformer_block",
-            "cross_entropy",
-            "next_token",
-            "rotary",
-            "init_transformer",
+            *("transformer_block", "cross_entropy", "next_token", "rotary", "init_transformer"),
+            "sets",
         ),
         extras={"tiktoken": ("tiktoken>=0.12",)},
     ),
@@ -162,17 +159,17 @@ TASKS = {
         model_name="audio_resnet",
         model_class="AudioResNet",
         blocks=(
-            *("log_mel", "residual", "cross_entropy", "accuracy", "initialize"),
-            *("class_folders", "folders", "pages", "predictions", "wav"),
+            *("log_mel", "residual", "cross_entropy", "accuracy", "class_weights", "initialize"),
+            *("class_folders", "folders", "predictions", "sounds"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "soundfile>=0.13"),
     ),
     "custom": Task(
         label="what you fill in: data, network, loss and metric",
         description="A network of my own",
         model_name="network",
         model_class="Network",
-        blocks=("loss", "metric", "predictions"),
+        blocks=("loss", "metric", "predictions", "sets"),
     ),
 }
 
@@ -303,10 +300,10 @@ BLOCKS = {
     "split_folders": Block(
         "readers/split_folders.py", "files of three sets", needs=("folders", "sets")
     ),
+    "sounds": Block("readers/sounds.py", "sound files, brought to one rate and length"),
     "sets": Block("readers/sets.py", "training, validation and test set"),
     "tables": Block("readers/tables.py", "CSV, JSONL and Parquet files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
-    "wav": Block("readers/wav.py", "WAV files, without a codec"),
 }
 
 

@@ -93,7 +93,7 @@ BAD = [
     Bad("in a worker", IMAGES, torn, 65, "cat/3.png: does not decode", ("--workers", "2")),
     Bad("invalid bytes", TEXT, write("text.txt", b"abc\xff" * 99), 65, "not UTF-8 at byte 3"),
     Bad("empty text", TEXT, write("text.txt", b""), 65, "0 training tokens"),
-    Bad("short text", TEXT, write("text.txt", b"abc"), 65, "3 training tokens"),
+    Bad("short text", TEXT, write("text.txt", b"abc"), 65, "2 training tokens"),
     Bad("no text", TEXT, lambda place: (place / "text.txt").unlink(), 65, "text.txt: No such file"),
     Bad("no place", TEXT, write("data", b""), 73, "data/tokens: the tokens are kept there"),
     Bad(
