@@ -291,7 +291,6 @@ BLOCKS = {
         "images without labels, read, drawn, written",
         needs=("images", "split_folders"),
     ),
-    "pages": Block("readers/pages.py", "drawn pictures as tensors, side by side"),
     "plots": Block("readers/plots.py", "forecasts as pictures"),
     "predictions": Block("readers/predictions.py", "predictions as a table"),
     "row_hash": Block(

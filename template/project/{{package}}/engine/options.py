@@ -17,7 +17,7 @@ from .processes import is_main_process
 # say where a run is, not what it does: not in config.toml
 PLACES = {"config", "run_dir", "resume", "check_resume", "defaults"}
 # what a resumed run may change, and what it may raise; all other flags are the experiment
-FREE = {"gradient_checkpointing"}  # which the train.py of older projects does not mark
+FREE: set[str] = set()
 RISING = {"epochs", "max_steps"}
 NEEDS: dict[str, str] = {}  # flags that have no effect without another
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from {{ package }}.engine.errors import DATA, USAGE
-from {{ package }}.readers.coco import Annotated, coco_sets, read_coco
+from project.engine.errors import DATA, USAGE
+from project.readers.coco import Annotated, coco_sets, read_coco
 
 
 def make_content() -> dict[str, Any]:

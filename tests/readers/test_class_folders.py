@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from {{ package }}.engine.errors import DATA
-from {{ package }}.readers.class_folders import class_folders
+from project.engine.errors import DATA
+from project.readers.class_folders import class_folders
 
 KINDS = {".txt"}
 

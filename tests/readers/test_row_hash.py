@@ -5,9 +5,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from {{ package }}.readers import row_hash
-from {{ package }}.readers.row_hash import draw_sets, hash_cells, hash_numbers, hash_texts
-from {{ package }}.readers.sets import HELD_OUT
+from project.readers import row_hash
+from project.readers.row_hash import draw_sets, hash_cells, hash_numbers, hash_texts
+from project.readers.sets import HELD_OUT
 
 ALL = 2**64
 

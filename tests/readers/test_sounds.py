@@ -7,8 +7,8 @@ import soundfile
 import torch
 from torch import Tensor
 
-from {{ package }}.engine.errors import BadSampleError
-from {{ package }}.readers.sounds import audible, load_sound, resample, resampling_filters
+from project.engine.errors import BadSampleError
+from project.readers.sounds import audible, load_sound, resample, resampling_filters
 
 RATE = 8000
 VALUES = (0.0, 0.5, -0.5, 0.25, -1.0, 0.75)

@@ -7,9 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-{% filter sort_imports %}
-from {{ package }}.engine.errors import OUTPUT
-from {{ package }}.readers.plots import (
+from project.engine.errors import OUTPUT
+from project.readers.plots import (
     BLUE,
     HEIGHT,
     SHADES,
@@ -18,7 +17,6 @@ from {{ package }}.readers.plots import (
     plot_forecasts,
     write_plots,
 )
-{% endfilter %}
 
 NOTHING = torch.full((8,), torch.nan)
 
@@ -93,6 +91,6 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
 
 
 def test_matplotlib_is_imported_where_something_is_drawn():
-    code = "import sys, {{ package }}.readers.plots; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, project.readers.plots; sys.exit('matplotlib' in sys.modules)"
     folder = Path(__file__).parents[1]
     assert run([sys.executable, "-c", code], cwd=folder).returncode == 0  # noqa: S603

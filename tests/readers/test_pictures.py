@@ -6,9 +6,9 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from {{ package }}.engine.errors import DATA, OUTPUT
-from {{ package }}.engine.loader import Loader
-from {{ package }}.readers.pictures import (
+from project.engine.errors import DATA, OUTPUT
+from project.engine.loader import Loader
+from project.readers.pictures import (
     DRAWN,
     Drawings,
     PictureFiles,

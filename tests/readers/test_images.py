@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from {{ package }}.engine.errors import BadSampleError
-from {{ package }}.readers import images
-from {{ package }}.readers.images import as_rgb, load_image, readable
+from project.engine.errors import BadSampleError
+from project.readers import images
+from project.readers.images import as_rgb, load_image, readable
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@ from pathlib import Path
 
 import pytest
 
-{% filter sort_imports %}
-from {{ package }}.engine.errors import DATA
-from {{ package }}.readers.sets import HELD_OUT, hold_out, missing, set_called, set_folders
-{% endfilter %}
+from project.engine.errors import DATA
+from project.readers.sets import HELD_OUT, hold_out, missing, set_called, set_folders
 
 NAMES = [f"{number}.png" for number in range(2000)]
 

@@ -2,10 +2,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from {{ package }}.readers import features
-from {{ package }}.readers.features import count_numbers, find_scale, fit_columns, parts_of, prepare
-from {{ package }}.readers.kinds import read_columns
-from {{ package }}.readers.tables import Table, table_of
+from project.readers import features
+from project.readers.features import count_numbers, find_scale, fit_columns, parts_of, prepare
+from project.readers.kinds import read_columns
+from project.readers.tables import Table, table_of
 
 
 def table(rows: int) -> Table:

@@ -3,10 +3,8 @@ from pathlib import Path
 
 import pytest
 
-{% filter sort_imports %}
-from {{ package }}.engine.errors import DATA
-from {{ package }}.readers.folders import find_files, leave_out
-{% endfilter %}
+from project.engine.errors import DATA
+from project.readers.folders import find_files, leave_out
 
 KINDS = {".txt"}
 

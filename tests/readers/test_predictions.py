@@ -4,8 +4,8 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from {{ package }}.engine.errors import OUTPUT
-from {{ package }}.readers.predictions import table, write_rows
+from project.engine.errors import OUTPUT
+from project.readers.predictions import table, write_rows
 
 ROWS = [{"file": "a,\n.png", "share": 0.5}, {"file": "\u5716.png", "share": 0.25}]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from {{ package }}.engine.errors import DATA, USAGE, Ending
-from {{ package }}.readers import tables
-from {{ package }}.readers.tables import Table, read_table, table_of
+from project.engine.errors import DATA, USAGE, Ending
+from project.readers import tables
+from project.readers.tables import Table, read_table, table_of
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from {{ package }}.readers.split_folders import file_identity, file_sets
+from project.readers.split_folders import file_identity, file_sets
 
 KINDS = {".txt"}
 

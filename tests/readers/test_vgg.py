@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from {{ package }}.engine.errors import DATA
-from {{ package }}.readers.vgg import open_vgg
+from project.engine.errors import DATA
+from project.readers.vgg import open_vgg
 
 
 def refused(capsys: pytest.CaptureFixture[str], weights: str) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from {{ package }}.engine.errors import DATA, OUTPUT, USAGE
-from {{ package }}.readers.inputs import find_images, read_images, save_picture
+from project.engine.errors import DATA, OUTPUT, USAGE
+from project.readers.inputs import find_images, read_images, save_picture
 
 
 @pytest.fixture

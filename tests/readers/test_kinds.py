@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from {{ package }}.engine.errors import DATA
-from {{ package }}.readers.kinds import Column, as_moments, read_columns
-from {{ package }}.readers.tables import table_of
+from project.engine.errors import DATA
+from project.readers.kinds import Column, as_moments, read_columns
+from project.readers.tables import table_of
 
 
 def read(*cells: str | None, kind: str | None = None) -> Column:
