@@ -306,7 +306,6 @@ BLOCKS = {
 }
 
 
-
 class Logger(NamedTuple):
     """A class in the engine's file of the logger's name, and the package that it stands on."""
 

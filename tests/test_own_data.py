@@ -1,4 +1,4 @@
-"""Data sets, losses and metrics that people have, in the place of ours, as docs/own-data.md says."""
+"""Data sets that people have, in the place of ours, as docs/own-data.md says."""
 
 import re
 import subprocess

@@ -230,9 +230,8 @@ def test_metrics_of_torchmetrics_work_as_they_are() -> None:
 
 
 def test_scores_by_class_and_matrices_are_tensors() -> None:
-    task = {"task": "multiclass", "num_classes": CLASSES}
-    by_class = torchmetrics.Recall(**task, average=None)
-    matrix = torchmetrics.ConfusionMatrix(**task)
+    by_class = torchmetrics.Recall("multiclass", num_classes=CLASSES, average=None)
+    matrix = torchmetrics.ConfusionMatrix("multiclass", num_classes=CLASSES)
     found = score(weighted, torchmetrics.MetricCollection({"recall": by_class, "who": matrix}))
     assert found["recall"].shape == (CLASSES,) and found["who"].shape == (CLASSES, CLASSES)
     assert found["who"].sum() == 12

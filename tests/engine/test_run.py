@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from project.engine.launch import status
 from project.engine.run import Run, environment, lock, open_run
 from project.engine.runtime import Precision
 from torch import nn
-from torch.utils.data import ConcatDataset, Subset
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from rendered import SEVERAL
 
@@ -449,7 +450,7 @@ def test_a_password_in_the_command_line_is_not_written(monkeypatch):
         assert "pa55" not in text and "https://***@host/" in text
 
 
-class Named(list):
+class Named(list[Any], Dataset[Any]):
     """A data set that can tell its samples from others."""
 
     @property

@@ -2,7 +2,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from project.engine.errors import DATA
 from project.readers.class_folders import class_folders
 

@@ -3,7 +3,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from project.engine.errors import DATA, USAGE
 from project.readers.coco import Annotated, coco_sets, read_coco
 

@@ -1,7 +1,6 @@
 import numpy as np
 import polars as pl
 import pytest
-
 from project.readers import features
 from project.readers.features import count_numbers, find_scale, fit_columns, parts_of, prepare
 from project.readers.kinds import read_columns

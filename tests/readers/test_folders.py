@@ -2,7 +2,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from project.engine.errors import DATA
 from project.readers.folders import find_files, leave_out
 

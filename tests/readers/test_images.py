@@ -3,11 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms.functional import pil_to_tensor
-
 from project.engine.errors import BadSampleError
 from project.readers import images
 from project.readers.images import as_rgb, load_image, readable
+from torchvision.transforms.functional import pil_to_tensor
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from PIL import Image
-
 from project.engine.errors import DATA, OUTPUT, USAGE
 from project.readers.inputs import find_images, read_images, save_picture
 

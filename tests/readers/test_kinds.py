@@ -3,7 +3,6 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 import pytest
-
 from project.engine.errors import DATA
 from project.readers.kinds import Column, as_moments, read_columns
 from project.readers.tables import table_of

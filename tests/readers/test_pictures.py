@@ -3,9 +3,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import v2
-from torchvision.transforms.v2.functional import pil_to_tensor
-
 from project.engine.errors import DATA, OUTPUT
 from project.engine.loader import Loader
 from project.readers.pictures import (
@@ -19,6 +16,8 @@ from project.readers.pictures import (
     seeded_noise,
     write_pictures,
 )
+from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 SIZE = 8
 FIT = v2.Compose([v2.PILToTensor(), v2.Resize(SIZE), v2.CenterCrop(SIZE)])

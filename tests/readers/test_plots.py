@@ -5,8 +5,6 @@ from subprocess import run
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
-
 from project.engine.errors import OUTPUT
 from project.readers.plots import (
     BLUE,
@@ -17,6 +15,7 @@ from project.readers.plots import (
     plot_forecasts,
     write_plots,
 )
+from torch import Tensor
 
 NOTHING = torch.full((8,), torch.nan)
 

@@ -3,7 +3,6 @@ import json
 from argparse import ArgumentTypeError
 
 import pytest
-
 from project.engine.errors import OUTPUT
 from project.readers.predictions import table, write_rows
 

@@ -4,7 +4,6 @@ import struct
 import numpy as np
 import polars as pl
 import pytest
-
 from project.readers import row_hash
 from project.readers.row_hash import draw_sets, hash_cells, hash_numbers, hash_texts
 from project.readers.sets import HELD_OUT

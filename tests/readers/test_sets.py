@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from project.engine.errors import DATA
 from project.readers.sets import HELD_OUT, hold_out, missing, set_called, set_folders
 

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 import soundfile
 import torch
-from torch import Tensor
-
 from project.engine.errors import BadSampleError
 from project.readers.sounds import audible, load_sound, resample, resampling_filters
+from torch import Tensor
 
 RATE = 8000
 VALUES = (0.0, 0.5, -0.5, 0.25, -1.0, 0.75)

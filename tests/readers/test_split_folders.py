@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from project.readers.split_folders import file_identity, file_sets
 
 KINDS = {".txt"}

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
 from project.engine.errors import DATA, USAGE, Ending
 from project.readers import tables
 from project.readers.tables import Table, read_table, table_of

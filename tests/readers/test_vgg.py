@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from project.engine.errors import DATA
 from project.readers.vgg import open_vgg
 
