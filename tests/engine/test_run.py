@@ -450,21 +450,24 @@ def test_a_password_in_the_command_line_is_not_written(monkeypatch):
         assert "pa55" not in text and "https://***@host/" in text
 
 
-class Named(list[Any], Dataset[Any]):
+class Named(Dataset):
     """A data set that can tell its samples from others."""
 
-    @property
-    def identities(self) -> list[str]:
-        return [f"{name} {content}" for name, content in self]
+    def __init__(self, samples: list[tuple[str, int]]) -> None:
+        self.samples = samples
+        self.identities = [f"{name} {content}" for name, content in samples]
+
+    def __len__(self) -> int:
+        return len(self.samples)
 
 
-PETS = Named([("cat 1.png", 10), ("cat 2.png", 20), ("dog.png", 30)])
+PETS = [("cat 1.png", 10), ("cat 2.png", 20), ("dog.png", 30)]
 
 
-def trained_on(pets: list) -> Run:
+def trained_on(pets: Any) -> Run:
     """Return a run that goes on from a checkpoint of a run with these samples."""
     run = open_run(arguments(), CPU, "net")
-    run.take_data(train=pets, val=pets[:1])
+    run.take_data(train=pets, val=[1])
     about = {"config": run.config, "model": {}, "data": {}, "sets": run.sets}
     Checkpoints(run.folder, {"net": nn.Linear(2, 1)}, about, every=1, keep=3).save(1)
     del run
@@ -473,13 +476,14 @@ def trained_on(pets: list) -> Run:
 
 
 def test_a_run_goes_on_with_the_same_data():
-    again = trained_on(PETS).take_data(train=Named(PETS), val=PETS[:1])
+    again = trained_on(Named(PETS)).take_data(train=Named(PETS), val=[1])
     assert again["train"]["samples"] == 3 and again["train"]["fingerprint"]
 
 
 def test_the_run_keeps_which_sample_was_in_which_set():
     run = open_run(arguments(), CPU, "net")
-    run.take_data(train=PETS, val=Subset(PETS, [2]), test=ConcatDataset([PETS, Subset(PETS, [0])]))
+    pets = Named(PETS)
+    run.take_data(train=pets, val=Subset(pets, [2]), test=ConcatDataset([pets, Subset(pets, [0])]))
     rows = (run.folder / "samples.csv").read_text().splitlines()
     assert rows[:2] == ["set,sample,content", "train,cat 1.png,10"]
     assert [row.partition(",")[0] for row in rows[1:]] == ["train"] * 3 + ["val"] + ["test"] * 4
@@ -495,9 +499,9 @@ def test_the_run_keeps_which_sample_was_in_which_set():
     ],
 )
 def test_other_data_is_refused_and_what_changed_is_named(capsys, now, said):
-    run = trained_on(PETS)
+    run = trained_on(Named(PETS))
     with pytest.raises(SystemExit) as stopped:
-        run.take_data(train=Named(now), val=PETS[:1])
+        run.take_data(train=Named(now), val=[1])
     assert stopped.value.code == MISMATCH
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
