@@ -146,7 +146,7 @@ class Stream(IterableDataset):
 @pytest.mark.parametrize(
     ("dataset", "said"),
     [
-        (Stream(), "a stream, whose samples have no number"),
+        (Stream(), "Stream: a stream has no sample by number"),
         ([], "is empty"),
         ([{"image": torch.ones(3), "label": 1}] * 2, "a dict of image, label"),
         ([(torch.ones(3), 0), (torch.ones(4), 0)], "([3], int) and ([4], int)"),

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from .errors import DATA, DIVERGED, USAGE, fail
-from .loader import Loader, looks, prefetch
+from .loader import Loader, prefetch
 from .optimize import elements
 from .processes import bare, gather, is_main_process, sum_over_processes, world_size
-from .runtime import Precision, move, widest_float
+from .runtime import Precision, looks, move, widest_float
 
 
 def evaluate(
