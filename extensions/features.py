@@ -274,9 +274,11 @@ BLOCKS = {
     "class_folders": Block(
         "readers/class_folders.py",
         "files in class folders",
-        needs=("folders", "sets", "split_folders"),
+        needs=("sets", "split_folders"),
     ),
-    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders", "split_folders")),
+    "coco": Block(
+        "readers/coco.py", "boxes in COCO's JSON", needs=("folders", "sets", "split_folders")
+    ),
     "features": Block(
         "readers/features.py", "columns of a table, scaled and numbered", needs=("kinds", "tables")
     ),
