@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -36,8 +37,7 @@ def table() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sys.path.insert(0, str(render("tabular", folder)))
-        from bench.data import open_rows
-
+        open_rows = import_module("bench.data").open_rows
         config = {"target": "arr_delay", "split_seed": 0, "skip_bad_samples": True}
         # in a process of its own, whose memory is not this one's
         subprocess.run([sys.executable, "-c", FLIGHTS], check=True, cwd=folder)

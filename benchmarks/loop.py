@@ -28,12 +28,13 @@ from torch import nn
 
 from .losses.cross_entropy import CrossEntropy
 from .ops.accuracy import Accuracy
+from .ops.class_weights import class_weights, sample_weights
 
-__all__ = ["Accuracy", "CrossEntropy", "ResNet"]
+__all__ = ["Accuracy", "CrossEntropy", "ResNet", "class_weights", "sample_weights"]
 
 
 class ResNet(nn.Module):
-    def __init__(self, num_classes):
+    def __init__(self, num_classes, channels=3):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(), nn.Linear(3072, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(),
@@ -48,8 +49,10 @@ BARE = """
 import sys
 
 import torch
+from torch.utils.data import default_collate
 
 from bench.data import *
+from bench.engine.loader import Samples
 from bench.engine.optimize import decay_groups, learning_rate
 from bench.engine.order import shuffled
 from bench.engine.runtime import mix, open_device, seed_everything
@@ -59,6 +62,7 @@ steps, weights = int(sys.argv[1]), sys.argv[2]
 open_device("cpu")  # which keeps freed memory
 seed_everything(1)
 {data}
+samples = Samples(train_set, 1, default_collate)
 batch_size, per_epoch = {batch_size}, -(-len(train_set) // {batch_size})
 criterion = CrossEntropy()
 optimizer = torch.optim.AdamW(decay_groups(net, {decay}), lr={lr}, betas=(0.9, 0.95), fused=True)
@@ -67,7 +71,7 @@ net.train()
 for step in range(steps):
     epoch, place = divmod(step, per_epoch)
     indices = shuffled(len(train_set), 1, epoch)[place * batch_size : (place + 1) * batch_size]
-    inputs, targets = train_set.batch(indices, mix(1, epoch))
+    inputs, targets = samples[epoch, indices]
     loss = criterion(net(inputs), targets)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -78,8 +82,9 @@ torch.save(net.state_dict(), weights)
 """
 
 IMAGES = """
-train_set, _ = open_images("shapes", None, 32, 1, False, (augment, keep))
-net = ResNet(len(train_set.classes))
+change = v2.Compose([fit(32), *augment("light", 32, flip=False)])
+train_set = Images(*draw_images(DRAWN["train"], 32, mix(0, 0)), change)
+net = ResNet(len(SHAPES))
 """
 TEXT = """
 train_set, _ = open_text([], open_tokenizer("bytes"), 128)

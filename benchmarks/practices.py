@@ -155,7 +155,7 @@ def p32() -> str:
     loaders = part("text_classification", "engine.loader")
     net = part("text_classification", "text_encoder").TextEncoder
     tokenizer = data.open_tokenizer("bytes")
-    texts, _, classes = data.open_texts((None, None), ("text", "label"), tokenizer, 512, 1, False)
+    texts, _, _, classes = data.open_texts({"context": 512, "split_seed": 0}, tokenizer)
     mine = loaders.Loader(texts, 64, shuffle=True, seed=1)
     lengths = texts.lengths
     del texts.lengths

@@ -1,41 +1,42 @@
 """How often an update merges with what owners have changed: python benchmarks/updates.py [--help]
 
-Renders each task with earlier releases, makes one edit of each kind of tests/edits.py to it, or a
-random history of several commits, and updates to the tree as it lies on disk. Each update is also
-checked: the owner's files are as they were, what was deleted stays so, no line of theirs is lost,
-and where nothing conflicts, each file is what git's own three-way merge makes of it, and compiles.
+Renders each task with the newest release, or this tree until there is one, makes one edit of each
+kind of tests/edits.py to it, or a random history of several commits, and updates to what a later
+release might be (tests/later.py). Each update is also checked: the owner's files are as they were,
+what was deleted stays so, no line of theirs is lost, and where nothing conflicts, each file is what
+git's own three-way merge makes of it, and compiles.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from copier import _main, _template, _vcs
+from pytest import MonkeyPatch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 from edits import KINDS, Edit, NoPlaceError  # noqa: E402
-from extensions.features import TASKS, kept, owned  # noqa: E402
+from extensions.features import TASKS, owned  # noqa: E402
 from releases import (  # noqa: E402
     NEXT,
     RELEASES,
+    SINCE,
     answers_of,
     clone,
     commit,
     copy,
     files,
     git,
+    output,
+    render_once,
     update,
 )
 
@@ -59,36 +60,6 @@ class Outcome(NamedTuple):
     conflicts: list[str]  # files
     faults: list[str]  # in words; none is what is promised
     behind: list[str]  # files that the template changed, and their owner had moved
-
-
-def render_once(folder: Path) -> None:
-    """Let Copier clone and render each version once, not several times in each update.
-
-    A render follows from the version and the answers alone; it is four fifths of an update's time.
-    """
-    clones: dict[tuple[str, str], str] = {}
-    renders: dict[str, Path] = {}
-    run_copy = _main.Worker.run_copy
-
-    def clone_to(url: str, ref: str = "HEAD", location: str | None = None) -> str:
-        if (url, ref) not in clones:
-            clones[url, ref] = _vcs.clone(url, ref, tempfile.mkdtemp(dir=folder))
-        return clones[url, ref]
-
-    def render_to(self: _main.Worker) -> None:
-        # what an update compares, and not what it writes into the project
-        if "_copy." not in Path(self.dst_path).name:
-            return run_copy(self)
-        key = repr((self.src_path, self.vcs_ref, self.exclude, sorted(self.data.items())))
-        if key not in renders:
-            run_copy(self)
-            renders[key] = Path(tempfile.mkdtemp(dir=folder))
-            shutil.copytree(self.dst_path, renders[key], dirs_exist_ok=True)
-        else:
-            shutil.copytree(renders[key], self.dst_path, dirs_exist_ok=True)
-
-    _template.clone = clone_to
-    _main.Worker.run_copy = render_to
 
 
 class Study:
@@ -126,12 +97,6 @@ class Study:
         after, answers = files(project), answers_of(project)
         base = files(self.render(self.version, answers["package"]))
         fresh = files(self.render(NEXT, answers["package"]))
-        # what an older project keeps for its owner's files
-        engine = REPOSITORY / "template" / "project" / "{{package}}" / "engine"
-        for name in kept(answers):
-            path = f"{answers['package']}/engine/{name}.py"
-            if path in after:
-                fresh[path] = (engine / f"{name}.py").read_bytes()
         conflicts = git(project, "diff", "--name-only", "--diff-filter=U").splitlines()
         theirs = {path.removeprefix("/") for path in owned(answers)}
         said = told[0].split()
@@ -165,7 +130,7 @@ def check(
         elif (new is not None and any(mark in new for mark in MARKERS)) != (name in conflicts):
             faults.append(f"{name}: its markers and git's list of conflicts differ")
         elif name not in fresh and old is not None:
-            if new not in (old, None) or (new is None and old != base[name]):
+            if new not in (old, None) or (new is None and unix(old) != unix(base[name])):
                 faults.append(f"{name}: {DROPPED}")
         elif lost := lost_lines(base.get(name, b""), old or b"", new or b""):
             faults.append(f"{name}: lost {lost}")
@@ -220,24 +185,6 @@ def compiles(name: str, content: Files) -> bool:
         return not name.endswith(".py") or bool(compile(content.get(name, b""), name, "exec"))
     except SyntaxError:
         return False
-
-
-@contextmanager
-def output() -> Generator[list[str]]:
-    """Catch what this process and those that it starts print."""
-    told: list[str] = []
-    sys.stdout.flush()
-    with tempfile.TemporaryFile() as file:
-        saved = os.dup(1)
-        os.dup2(file.fileno(), 1)
-        try:
-            yield told
-        finally:
-            sys.stdout.flush()
-            os.dup2(saved, 1)
-            os.close(saved)
-        file.seek(0)
-        told.append(file.read().decode())
 
 
 def history(rng: Random, edits: list[Edit]) -> list[Edit]:
@@ -321,7 +268,7 @@ def kinds_of(owner: str) -> set[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     add = parser.add_argument
-    add("--releases", nargs="*", default=list(RELEASES), metavar="VERSION", help="to start from")
+    add("--releases", nargs="*", default=[SINCE], metavar="VERSION", help="to start from")
     add("--from", nargs="*", default=[], dest="commits", metavar="COMMIT", help="and these")
     add("--tasks", nargs="+", default=list(TASKS), metavar="TASK", help="by default all")
     add("--kinds", nargs="+", default=list(BY_NAME), metavar="KIND", help="of edits")
@@ -331,7 +278,7 @@ def main() -> None:
     add("--processes", type=int, default=2, help="at once")
     add("--keep", type=Path, help="a new folder for the projects with a conflict or a fault")
     args = parser.parse_args()
-    for flag, known in (("releases", RELEASES), ("tasks", TASKS), ("kinds", BY_NAME)):
+    for flag, known in (("releases", [*RELEASES, SINCE]), ("tasks", TASKS), ("kinds", BY_NAME)):
         if unknown := set(getattr(args, flag)) - set(known):
             sys.exit(f"--{flag} {' '.join(sorted(unknown))}: use {', '.join(known)}")
     if args.keep and args.keep.exists():
@@ -342,12 +289,14 @@ def main() -> None:
         clone(template)
         versions = list(args.releases)
         for number, its_commit in enumerate(args.commits, 1):
-            versions.append(f"0.0.{number}")
+            versions.append(f"1.0.0.dev{number}")
             git(template, "tag", f"v{versions[-1]}", its_commit)
             print(f"{versions[-1]} stands for {its_commit}", file=sys.stderr)
         git(template, "gc", "--quiet")  # it is cloned often
         outcomes: list[Outcome] = []
-        with ProcessPoolExecutor(args.processes, None, render_once, (Path(temporary),)) as pool:
+        with ProcessPoolExecutor(
+            args.processes, None, render_once, (Path(temporary), MonkeyPatch())
+        ) as pool:
             counts = args.repeats, args.histories, args.updates
             running = {
                 pool.submit(study, template, version, task, args.kinds, counts, keep): (

@@ -19,7 +19,7 @@ from copier.errors import UserMessageError
 from copier_template_extensions import ContextHook
 from jinja2 import Environment
 
-from . import features, names
+from . import features, major, names
 
 # as Copier reads them, which takes anything else for a yes
 YES_OR_NO = {"y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0"}
@@ -38,9 +38,11 @@ def questions(template: Path) -> dict[str, dict[str, Any]]:
     return {name: question for name, question in config.items() if not name.startswith("_")}
 
 
-def refuse_bad_data(data: Mapping[str, Any], asked: Mapping[str, Any], before: Any) -> None:
-    # an update renders its project as it was, from what stands in the answers file
-    from_file = "_commit" in data
+def refuse_bad_data(data: Mapping[str, Any], template: Path, before: Any) -> None:
+    asked = questions(template)
+    # an update renders its project as it was, from what stands in the answers file; one of 0.x can
+    # only be the --data-file of a new project
+    from_file = "_commit" in data and not major.is_of_0x(str(data["_commit"]), template)
     source = "the answers file: " if from_file else "--data "
     for key in [name for name in asked if from_file and name not in data]:
         raise UserMessageError(f"{source}{key} is missing; git log has the file as it was")
@@ -136,7 +138,7 @@ def refuse_occupied(folder: Path, answers_file: str) -> None:
 def refuse(context: Mapping[str, Any]) -> None:
     conf = context["_copier_conf"]
     refuse_without_git(context["_copier_answers"])
-    refuse_bad_data(conf["data"], questions(Path(conf["src_path"])), context)
+    refuse_bad_data(conf["data"], Path(conf["src_path"]), context)
     if not conf["overwrite"]:
         refuse_occupied(Path(conf["dst_path"]), str(conf["answers_file"]))
 
@@ -155,23 +157,11 @@ def answers_file_text(conf: Mapping[str, Any]) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def engine_to_keep(context: Mapping[str, Any], before: str) -> list[str]:
-    """Return the modules for older projects' files that this project has.
-
-    The renders that an update compares have them all: what one has and the other not is deleted.
-    """
-    modules = features.kept(context)
-    if context.get("_copier_operation") == "update" and not before:
-        return modules
-    engine = Path(context["_copier_conf"]["dst_path"], context["package"], "engine")
-    return [name for name in modules if (engine / f"{name}.py").is_file()]
-
-
-def computed(answers: Mapping[str, Any], before: str, keep: list[str]) -> dict[str, Any]:
+def computed(answers: Mapping[str, Any], before: str) -> dict[str, Any]:
     user_name, project_name = names.one_line(answers["user_name"]), answers["project_name"]
     return {
         # an update gives the new _exclude to the old version of this file: these two names stay
-        "left_out": features.left_out(answers, keep),
+        "left_out": features.left_out(answers),
         "owned": features.owned(answers, before),
         "dependencies": features.dependencies(answers),
         "development": features.development(answers),
@@ -210,6 +200,5 @@ class Context(ContextHook):
             if operation not in self.values:
                 if operation == "update":
                     refuse_another_project(context, self.before)
-                keep = engine_to_keep(context, self.before)
-                self.values[operation] = computed(context, self.before, keep)
+                self.values[operation] = computed(context, self.before)
             context.update(self.values[operation])

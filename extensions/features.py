@@ -61,7 +61,7 @@ TASKS = {
             *("residual", "standardize", "dice", "confusion", "initialize"),
             *("images", "inputs", "split_folders"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "object_detection": Task(
         label="boxes around things, with a pyramid of places",
@@ -70,9 +70,9 @@ TASKS = {
         model_class="Detector",
         blocks=(
             *("residual", "pyramid", "standardize", "detection", "average_precision"),
-            *("detections", "initialize", "coco", "folders", "images", "inputs", "predictions"),
+            *("detections", "initialize", "coco", "images", "inputs", "predictions"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "image_to_image": Task(
         label="a sharper or cleaner image, with residual blocks and sub-pixel upsampling",
@@ -83,8 +83,7 @@ TASKS = {
             *("standardize", "perceptual", "restoration", "fidelity", "total_variation"),
             *("initialize", "images", "inputs", "split_folders", "vgg"),
         ),
-        dependencies=("pillow>=11",),
-        extras={"perceptual": ("torchvision>=0.26",)},
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "image_generation": Task(
         label="new images out of noise, with a network and its critic (GAN)",
@@ -93,10 +92,9 @@ TASKS = {
         model_class="Generator",
         blocks=(
             *("adaptive_norm", "image_attention", "up_residual", "down_residual", "spectral_norm"),
-            *("standardize", "adversarial", "gradient_penalty", "random_frechet"),
-            "pictures",
+            *("adversarial", "gradient_penalty", "random_frechet", "pictures"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "diffusion": Task(
         label="new images out of noise, with a U-Net that takes it away",
@@ -107,7 +105,7 @@ TASKS = {
             *("image_attention", "level_embedding", "modulated_residual", "noise_error"),
             *("noise_bands", "noise_level", "random_frechet", "pictures"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
     "text_classification": Task(
         label="one class per text, with a transformer encoder",
@@ -116,7 +114,7 @@ TASKS = {
         model_class="TextEncoder",
         blocks=(
             *("transformer_block", "cross_entropy", "f1", "rotary", "init_transformer"),
-            *("tables", "predictions"),
+            *("class_weights", "predictions", "sets", "tables"),
         ),
         dependencies=("polars>=1.35",),
         extras={"tokenizers": ("tokenizers>=0.22",)},
@@ -127,11 +125,8 @@ TASKS = {
         model_name="gpt",
         model_class="GPT",
         blocks=(
-            "transformer_block",
-            "cross_entropy",
-            "next_token",
-            "rotary",
-            "init_transformer",
+            *("transformer_block", "cross_entropy", "next_token", "rotary", "init_transformer"),
+            "sets",
         ),
         extras={"tiktoken": ("tiktoken>=0.12",)},
     ),
@@ -154,9 +149,9 @@ TASKS = {
         model_class="PatchTransformer",
         blocks=(
             *("transformer_block", "quantile", "forecast_scores", "init_transformer"),
-            *("rotary", "window_scale", "pages", "plots", "predictions", "tables"),
+            *("rotary", "window_scale", "plots", "predictions", "sets", "tables"),
         ),
-        dependencies=("pillow>=11", "polars>=1.35"),
+        dependencies=("matplotlib>=3.10", "polars>=1.35"),
     ),
     "audio_classification": Task(
         label="one label per sound, with convolutions over its spectrogram",
@@ -164,17 +159,17 @@ TASKS = {
         model_name="audio_resnet",
         model_class="AudioResNet",
         blocks=(
-            *("log_mel", "residual", "cross_entropy", "accuracy", "initialize"),
-            *("class_folders", "folders", "pages", "predictions", "wav"),
+            *("log_mel", "residual", "cross_entropy", "accuracy", "class_weights", "initialize"),
+            *("class_folders", "folders", "predictions", "sounds"),
         ),
-        dependencies=("pillow>=11",),
+        dependencies=("pillow>=11", "soundfile>=0.13"),
     ),
     "custom": Task(
         label="what you fill in: data, network, loss and metric",
         description="A network of my own",
         model_name="network",
         model_class="Network",
-        blocks=("loss", "metric", "predictions"),
+        blocks=("loss", "metric", "predictions", "sets"),
     ),
 }
 
@@ -220,9 +215,7 @@ BLOCKS = {
         "relativistic, vanilla, least-squares, hinge and Wasserstein losses of a GAN",
     ),
     "cross_entropy": Block("losses/cross_entropy.py", "cross entropy that counts its elements"),
-    "detection": Block(
-        "losses/detection.py", "focal, GIoU and centre-ness loss", needs=("boxes", "focal")
-    ),
+    "detection": Block("losses/detection.py", "focal, GIoU and centre-ness loss"),
     "dice": Block(
         "losses/dice.py", "cross entropy and overlap of the classes of pixels", needs=("one_hot",)
     ),
@@ -244,15 +237,13 @@ BLOCKS = {
     "average_precision": Block(
         "ops/average_precision.py",
         "COCO's average precision",
-        needs=("boxes", "detections", "totals"),
+        needs=("detections", "totals"),
     ),
-    "boxes": Block("ops/boxes.py", "how far boxes overlap, and which of them to keep"),
     "class_weights": Block("ops/class_weights.py", "weights that balance classes"),
     "confusion": Block("ops/confusion.py", "mean IoU and accuracy of the classes of pixels"),
-    "detections": Block("ops/detections.py", "a few boxes an image", needs=("boxes",)),
+    "detections": Block("ops/detections.py", "a few boxes an image"),
     "f1": Block("ops/f1.py", "accuracy and F1 of the classes of samples"),
     "fidelity": Block("ops/fidelity.py", "PSNR and SSIM", needs=("totals",)),
-    "focal": Block("ops/focal.py", "a cross entropy that easy examples hardly take part in"),
     "forecast_scores": Block(
         "ops/forecast_scores.py", "MASE, and coverage of the intervals", needs=("totals",)
     ),
@@ -285,7 +276,7 @@ BLOCKS = {
         "files in class folders",
         needs=("folders", "sets", "split_folders"),
     ),
-    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders",)),
+    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders", "split_folders")),
     "features": Block(
         "readers/features.py", "columns of a table, scaled and numbered", needs=("kinds", "tables")
     ),
@@ -298,10 +289,9 @@ BLOCKS = {
     "pictures": Block(
         "readers/pictures.py",
         "images without labels, read, drawn, written",
-        needs=("images", "split_folders", "squares"),
+        needs=("images", "split_folders"),
     ),
-    "pages": Block("readers/pages.py", "drawn pictures as tensors, side by side"),
-    "plots": Block("readers/plots.py", "forecasts as pictures", needs=("pages",)),
+    "plots": Block("readers/plots.py", "forecasts as pictures"),
     "predictions": Block("readers/predictions.py", "predictions as a table"),
     "row_hash": Block(
         "readers/row_hash.py", "what a row of a table is known by", needs=("sets", "tables")
@@ -309,17 +299,11 @@ BLOCKS = {
     "split_folders": Block(
         "readers/split_folders.py", "files of three sets", needs=("folders", "sets")
     ),
+    "sounds": Block("readers/sounds.py", "sound files, brought to one rate and length"),
     "sets": Block("readers/sets.py", "training, validation and test set"),
-    "squares": Block("readers/squares.py", "image files, cut to a square", needs=("images",)),
     "tables": Block("readers/tables.py", "CSV, JSONL and Parquet files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
-    "wav": Block("readers/wav.py", "WAV files, without a codec"),
 }
-
-# modules of the engine that a project from before 0.4.0 keeps if a file of its owner's imports them
-KEPT = ("debug", "weights")
-# whose files draw noise that belongs to a sample
-NOISY = ("diffusion", "image_generation", "image_to_image")
 
 
 class Logger(NamedTuple):
@@ -417,23 +401,14 @@ def blocks_of(task: str) -> set[str]:
     return with_needs(TASKS[task].blocks)
 
 
-def kept(answers: Mapping[str, Any]) -> list[str]:
-    """The modules of the engine that no new project with these answers has."""
-    return [*KEPT, *(() if answers["task"] in NOISY else ("noise",))]
-
-
-def left_out(answers: Mapping[str, Any], keep: Iterable[str] = ()) -> list[str]:
-    """The paths of the template that these answers leave out of a project.
-
-    `keep` names modules of the engine that stay because the project has them.
-    """
+def left_out(answers: Mapping[str, Any]) -> list[str]:
+    """The paths of the template that these answers leave out of a project."""
     package = answers["package"]
     blocks = blocks_of(answers["task"]) | with_needs(answers["blocks"])
     paths = [path for name in OPTIONS if not answers[name] for path in OPTIONS[name].files]
     paths += [path for name, path in UPDATES.items() if name != answers["updates"]]
     if not answers["github_actions"] and answers["updates"] != "github":
         paths.append("/.github")
-    paths += [f"/{package}/engine/{name}.py" for name in kept(answers) if name not in keep]
     for name in LOGGERS.keys() - {*answers["logger"]}:
         paths.append(f"/{package}/engine/{name}.py")
     if not any(BLOCKS[name].path.startswith("readers/") for name in blocks):

@@ -75,34 +75,14 @@ def broken_imports(answers: dict[str, Any]) -> list[str]:
     return imports.broken(imports.Modules(Path(), answers["package"]), present(*CODE))
 
 
-def clear_engine(answers: dict[str, Any]) -> set[str]:
-    """Delete what the engine keeps for an older project's own files, if none of them imports it.
-
-    Returns what is deleted, in which is no change of the owner's.
-    """
-    package, modules = answers["package"], imports.Modules(Path(), answers["package"])
-    found = [statement for name in present(*CODE) for statement in modules.of_file(name)]
-    used = {statement.module for statement in found}
-    used |= {f"{statement.module}.{statement.name}" for statement in found}
-    gone = set()
-    for name in features.kept(answers):
-        path = Path(package, "engine", f"{name}.py")
-        ours = TEMPLATE / "template" / "project" / "{{package}}" / "engine" / path.name
-        if path.exists() and f"{package}.engine.{name}" not in used:
-            if path.read_text(encoding="utf-8") == ours.read_text(encoding="utf-8"):
-                path.unlink()
-                gone.add(path.as_posix())
-    return gone
-
-
-def deleted_changes(before: dict[str, Any], answers_file: str, unneeded: set[str]) -> list[str]:
+def deleted_changes(before: dict[str, Any], answers_file: str) -> list[str]:
     """Return the commands that show what the owner had changed in files that are gone."""
     since, note = os.environ["VERSION_FROM"], template_files.note()
     found = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
     note.unlink(missing_ok=True)
     # what the template has and another answer took away was not known at the start
     deleted = {*listed("diff", "HEAD", "--name-only", "--diff-filter=D", "--relative")}
-    deleted -= template_files.dropped(since, before, answers_file) | unneeded
+    deleted -= template_files.dropped(since, before, answers_file)
     return found + diffs(deleted, since, before)
 
 
@@ -121,7 +101,7 @@ def has_changed(path: Path) -> bool:
 
 def moved_files(answers: dict[str, Any], answers_file: str) -> set[str]:
     """Return the template's files that are somewhere else in the project."""
-    ours, there = paths("HEAD", answers, answers_file), {*present()}
+    ours, there = {*paths("HEAD", answers, answers_file)}, {*present()}
     elsewhere = {Path(name).name for name in there - ours}
     return {name for name in ours - there if Path(name).name in elsewhere}
 
@@ -177,8 +157,7 @@ def main(answers_file: str) -> None:
     after = yaml.safe_load(Path(answers_file).read_text(encoding="utf-8"))
     since, until = (Version(os.environ[f"VERSION_PEP440_{end}"]) for end in ("FROM", "TO"))
     kept = clear_away(before, after)
-    unneeded = clear_engine(after)
-    changed = deleted_changes(before, answers_file, unneeded)
+    changed = deleted_changes(before, answers_file)
     print(f"From {since} to {until}." if since != until else f"Still at {until}.")
     changes = {
         name: f"{name}: {before[name]} became {value}"

@@ -37,15 +37,16 @@ def project_path(path: str, answers: Mapping[str, Any], answers_file: str) -> st
     return path.removeprefix(f"{RENDERED}/").removesuffix(".jinja")
 
 
-def paths(version: str, answers: Mapping[str, Any], answers_file: str) -> set[str]:
-    """Return the paths of all files that a version of the template may render."""
+def paths(version: str, answers: Mapping[str, Any], answers_file: str) -> dict[str, str]:
+    """Return the paths of all files that a version may render, and theirs in the template."""
     found = listed("-C", str(TEMPLATE), "ls-tree", "-r", "--name-only", version, RENDERED)
-    return {project_path(path, answers, answers_file) for path in found}
+    return {project_path(path, answers, answers_file): path for path in found}
 
 
 def dropped(since: str, answers: Mapping[str, Any], answers_file: str) -> set[str]:
     """Return the paths that the version before has and this one has not."""
-    return paths(since, answers, answers_file) - paths("HEAD", answers, answers_file)
+    then, now = (paths(version, answers, answers_file) for version in (since, "HEAD"))
+    return then.keys() - now.keys()
 
 
 def note() -> Path:
@@ -59,7 +60,12 @@ def diffs(names: Iterable[str], since: str, answers: Mapping[str, Any]) -> list[
     Compares what is committed with a render of the version that the project has. The render's file
     is put among the project's git objects, where git keeps it for some weeks.
     """
-    names = sorted(name for name in names if not is_owned(name, answers))
+    sources = paths(since, answers, "")
+    names = sorted(
+        name
+        for name in names
+        if not is_owned(name, answers) and not is_copy(name, f"{since}:{sources.get(name)}")
+    )
     if not names:
         return []
     head, found = git("rev-parse", "--short", "HEAD").strip(), []
@@ -89,6 +95,15 @@ def render(version: str, answers: Mapping[str, Any], folder: Path) -> Path:
 
 def is_owned(name: str, answers: Mapping[str, Any]) -> bool:
     return any(f"/{name}/".startswith(f"{path}/") for path in features.owned(answers))
+
+
+def is_copy(name: str, source: str) -> bool:
+    """Whether a file is as it stands in the template, which no render has to show."""
+    theirs, ours = (
+        subprocess.run(["git", "-C", folder, "show", which], capture_output=True, check=False)
+        for folder, which in ((str(TEMPLATE), source), (".", f"HEAD:./{name}"))
+    )
+    return theirs.returncode == 0 == ours.returncode and lines(theirs.stdout) == lines(ours.stdout)
 
 
 def committed(name: str) -> bytes:

@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 import forked
 from extensions.features import TASKS
-from releases import ROOT, copy_parts
+from releases import ROOT, copy_parts, render_once
 from rendered import render_projects
 
 # what would otherwise depend on the machine
@@ -126,6 +126,13 @@ def fork(render: Render) -> Iterator[Fork]:
             return projects[task]
 
         yield fork
+
+
+@pytest.fixture(scope="module")
+def quick_updates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        render_once(tmp_path_factory.mktemp("renders"), patch)
+        yield
 
 
 @pytest.fixture

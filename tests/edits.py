@@ -191,10 +191,6 @@ def rewritten_readme(project: Path, package: str, rng: Random) -> None:
     write(at(project, "README.md"), f"# Mine\n\nAn experiment, number {rng.randint(1, 99)}.\n")
 
 
-def kept_changelog(project: Path, package: str, rng: Random) -> None:
-    append(at(project, "CHANGELOG.md"), "\n## 0.2.0\n\nA larger network.\n")
-
-
 def deleted_examples(project: Path, package: str, rng: Random) -> None:
     names = ("tests/test_model.py", "tests/test_data.py", "notebooks/explore.ipynb", "CHANGELOG.md")
     for name in rng.sample(names, rng.randint(1, len(names))):
@@ -255,16 +251,6 @@ def other_optimizer(project: Path, package: str, rng: Random) -> None:
     replace(at(project, "train.py"), rng.choice(code), "optimizer = torch.optim.")
 
 
-def changed_betas(project: Path, package: str, rng: Random) -> None:
-    substitute(at(project, "train.py"), r"betas=\([\d., ]+\)", "betas=(0.9, 0.99)")
-
-
-def other_groups(project: Path, package: str, rng: Random) -> None:
-    """A learning rate of its own for some of the weights."""
-    code = 'for group in groups:\n    group["lr"] = args.lr / 2'
-    add_before(at(project, "train.py"), code, "optimizer = torch.optim.")
-
-
 def other_schedule(project: Path, package: str, rng: Random) -> None:
     code = (
         "scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100, gamma=0.5)",
@@ -300,10 +286,6 @@ def other_loader(project: Path, package: str, rng: Random) -> None:
     replace(at(project, "train.py"), code, "train_loader = ")
 
 
-def larger_network(project: Path, package: str, rng: Random) -> None:
-    add_after(at(project, "train.py"), f'model["width"] = {rng.randint(8, 99)}', "model = ")
-
-
 def changed_network_line(project: Path, package: str, rng: Random) -> None:
     code = f"net = {answers_of(project)['model_class']}(**model, width=96)"
     replace(at(project, "train.py"), code, "net = ")
@@ -314,13 +296,6 @@ def extra_term(project: Path, package: str, rng: Random) -> None:
     code = "penalty = sum(weight.square().sum() for weight in net.parameters())\n"
     code += f"loss = loss + {rng.randint(1, 9)}e-6 * penalty"
     add_after(at(project, "train.py"), code, "loss = ")
-
-
-def gradient_penalty(project: Path, package: str, rng: Random) -> None:
-    """A loop around the backward pass, and other lines before it."""
-    code = "(slope,) = torch.autograd.grad(loss, [*net.parameters()][:1], create_graph=True)\n"
-    code += "scaler.scale(loss + slope.square().mean()).backward()"
-    replace(at(project, "train.py"), code, "scaler.scale(loss).backward()")
 
 
 def line_in_loop(project: Path, package: str, rng: Random) -> None:
@@ -335,29 +310,11 @@ def line_in_loop(project: Path, package: str, rng: Random) -> None:
     add_after(at(project, "train.py"), code, place)
 
 
-def other_clipping(project: Path, package: str, rng: Random) -> None:
-    code = "grad_norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5, foreach=True)"
-    replace(at(project, "train.py"), code, "grad_norm = ")
-
-
 def logged_scalar(project: Path, package: str, rng: Random) -> None:
     code = "weights = sum(weight.norm() for weight in net.parameters()).item()\n"
     code += 'writer.add_scalars({"train/weights": weights}, step)'
     add = rng.choice((add_within, add_before))
     add(at(project, "train.py"), code, "if progress.logs(step):")
-
-
-def logged_image(project: Path, package: str, rng: Random) -> None:
-    code = 'if step % 5 == 0:\n    writer.add_image("test/mine", torch.zeros(3, 8, 8), step)'
-    place = rng.choice(("progress.report(", "scores = evaluate("))
-    add = add_before if place == "progress.report(" else add_after
-    add(at(project, "train.py"), code, place)
-
-
-def printed_start(project: Path, package: str, rng: Random) -> None:
-    place = rng.choice(("run.announce(", "set_seed(", "net.to(", "first_step = "))
-    code = 'print("starts with", args)'
-    add_after(at(project, "train.py"), code, place, "run.announce(")
 
 
 def other_score(project: Path, package: str, rng: Random) -> None:
@@ -398,14 +355,6 @@ def reordered_imports(project: Path, package: str, rng: Random) -> None:
     put(path, lines, nodes[0].lineno - 1, nodes[-1].end_lineno or 0, code, 0)
 
 
-def type_annotations(project: Path, package: str, rng: Random) -> None:
-    types = {"device": "torch.device", "total_steps": "int", "per_epoch": "int", "model": "dict"}
-    path = at(project, "train.py")
-    substitute(
-        path, rf"^    ({'|'.join(types)}) = ", lambda match: f"    {match[1]}: {types[match[1]]} = "
-    )
-
-
 def translated_comments(project: Path, package: str, rng: Random) -> None:
     words = {"arguments": "Argumente", "network": "Netz", "loss": "Verlust", "device": "Gerät"}
     words |= {"optimizer": "Optimierer", "writer": "Protokoll", "save": "sichern"}
@@ -439,10 +388,6 @@ def other_predictions(project: Path, package: str, rng: Random) -> None:
         add_after(path, 'print("weights read")', "restore_network(")
 
 
-def other_export(project: Path, package: str, rng: Random) -> None:
-    add_after(at(project, "export.py"), "net.requires_grad_(False)", "net.eval()")
-
-
 def deleted_scripts(project: Path, package: str, rng: Random) -> None:
     at(project, rng.choice(("predict.py", "export.py"))).unlink()
 
@@ -468,11 +413,6 @@ def dependency(project: Path, package: str, rng: Random) -> None:
     put(path, lines, place, place, f'"{name}",', 2)
 
 
-def development_dependency(project: Path, package: str, rng: Random) -> None:
-    code = rng.choice(("ipython>=9", "pytest-cov>=7", "zizmor>=1"))
-    substitute(at(project, "pyproject.toml"), r"^(dev = \[\n)", rf'\1  "{code}",\n')
-
-
 def tool_settings(project: Path, package: str, rng: Random) -> None:
     append(at(project, "pyproject.toml"), '\n[tool.coverage.run]\nomit = ["tests/*"]\n')
 
@@ -486,11 +426,6 @@ def project_metadata(project: Path, package: str, rng: Random) -> None:
         )
     else:
         substitute(path, rf'^{what} = ".*"', f'{what} = "0.{rng.randint(2, 9)}.0"')
-
-
-def test_settings(project: Path, package: str, rng: Random) -> None:
-    pattern = r'^testpaths = \["(.*)"\]'
-    substitute(at(project, "pyproject.toml"), pattern, r'testpaths = ["\1", "studies"]')
 
 
 # the template's
@@ -523,17 +458,9 @@ def ignored_path(project: Path, package: str, rng: Random) -> None:
         substitute(path, r"^(/runs/)$", r"\1\n/wandb/")
 
 
-def attributes(project: Path, package: str, rng: Random) -> None:
-    append(at(project, ".gitattributes"), "*.npz filter=lfs diff=lfs merge=lfs -text\n")
-
-
 def pre_commit_hook(project: Path, package: str, rng: Random) -> None:
     code = "      - id: mine\n        name: mine\n        entry: true\n        language: system\n"
     append(at(project, ".pre-commit-config.yaml"), code)
-
-
-def docker_line(project: Path, package: str, rng: Random) -> None:
-    substitute(at(project, "Dockerfile"), r"^(WORKDIR .*)$", r"\1\nENV MINE=1")
 
 
 def line_in_engine(project: Path, package: str, rng: Random) -> None:
@@ -550,37 +477,17 @@ def engine_function(project: Path, package: str, rng: Random) -> None:
     put(path, lines, first, end.end_lineno or 0, "raise NotImplementedError", start.col_offset)
 
 
-def engine_constant(project: Path, package: str, rng: Random) -> None:
-    paths = [path for path in engine_files(project, package) if constants(path)]
-    path = rng.choice(paths)
-    substitute_one(path, CONSTANT, lambda _: str(rng.randint(2, 99)), rng)
-
-
-def template_s_tests(project: Path) -> list[Path]:
-    """Return tests of the engine, which older releases have, or what the template tests now."""
-    tests = project / "tests"
-    now = [tests / f"test_{name}.py" for name in ("promises", "scripts", "styleguide")]
-    engine = sorted((tests / "engine").glob("test_*.py"))
-    return engine or [path for path in now if path.exists()]
+# tests that are the template's
+TESTS = [f"tests/test_{name}.py" for name in ("promises", "scripts", "styleguide")]
 
 
 def deleted_tests(project: Path, package: str, rng: Random) -> None:
-    paths = template_s_tests(project)
-    for path in paths if rng.random() < 0.3 else rng.sample(paths, min(3, len(paths))):
-        path.unlink()
-    if not paths:
-        raise NoPlaceError("no tests")
+    for name in rng.sample(TESTS, rng.randint(1, len(TESTS))):
+        at(project, name).unlink()
 
 
 def changed_test(project: Path, package: str, rng: Random) -> None:
-    paths = template_s_tests(project)
-    if not paths:
-        raise NoPlaceError("no tests")
-    add_line(rng.choice(paths), rng)
-
-
-def changed_doctor(project: Path, package: str, rng: Random) -> None:
-    add_line(at(project, f"{package}/doctor.py"), rng)
+    add_line(at(project, rng.choice(TESTS)), rng)
 
 
 # in all of a project at once
@@ -626,12 +533,6 @@ def windows_line_ends(project: Path, package: str, rng: Random) -> None:
 
 # parts of edits
 
-CONSTANT = r"^[A-Z][A-Z_]* = (\d+)\b"
-
-
-def constants(path: Path) -> list[str]:
-    return re.findall(CONSTANT, read(path), flags=re.MULTILINE)
-
 
 def engine_files(project: Path, package: str) -> list[Path]:
     paths = sorted((project / package / "engine").glob("*.py"))
@@ -671,23 +572,23 @@ KINDS: dict[str, tuple[Edit, ...]] = {
     "yours": (
         *(own_model, deeper_model, own_layer, own_loss, own_op, changed_block),
         *(own_data, changed_data, own_tests, own_script),
-        *(rewritten_readme, kept_changelog, deleted_examples),
+        *(rewritten_readme, deleted_examples),
     ),
     "shared": (
         *(added_flag, changed_default, dropped_flag),
-        *(own_data_in_train, other_loader, larger_network, changed_network_line),
-        *(other_loss, extra_term, gradient_penalty),
-        *(other_optimizer, changed_betas, other_groups, other_schedule, other_clipping),
-        *(line_in_loop, wrapped_loop, logged_scalar, logged_image, printed_start, other_score),
-        *(helper_function, added_import, reordered_imports, type_annotations),
+        *(own_data_in_train, other_loader, changed_network_line),
+        *(other_loss, extra_term),
+        *(other_optimizer, other_schedule),
+        *(line_in_loop, wrapped_loop, logged_scalar, other_score),
+        *(helper_function, added_import, reordered_imports),
         *(translated_comments, reformatted_train, moved_script),
-        *(more_scores, flag_of_evaluate, other_predictions, other_export, deleted_scripts),
-        *(dependency, development_dependency, tool_settings, project_metadata, test_settings),
+        *(more_scores, flag_of_evaluate, other_predictions, deleted_scripts),
+        *(dependency, tool_settings, project_metadata),
     ),
     "the template's": (
-        *(line_length, ruff_rules, step_of_ci, deleted_workflow, ignored_path, attributes),
-        *(pre_commit_hook, docker_line, line_in_engine, engine_function, engine_constant),
-        *(deleted_tests, changed_test, changed_doctor),
+        *(line_length, ruff_rules, step_of_ci, deleted_workflow, ignored_path),
+        *(pre_commit_hook, line_in_engine, engine_function),
+        *(deleted_tests, changed_test),
     ),
     "all": (renamed_package, moved_data, reformatted_all, windows_line_ends),
 }

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import torch
-from torch import nn
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -225,13 +224,13 @@ class Project:
         return self.run(place, *command, networks=self.networks, **how)
 
     def run(self, place: Path, *command: str, **how: Any) -> Process:
-        """Begin one of the project's scripts in a folder; `double` makes it compute in float64."""
+        """Begin one of the project's scripts in a folder."""
         outputs = place / f"outputs-{next(self.numbers)}"
         outputs.mkdir(parents=True)
         for name, content in {"out": b"", "err": b"", "phase": b"\0"}.items():
             (outputs / name).write_bytes(content)  # here: it may be killed before it would
         request = {"place": str(place), "outputs": str(outputs), "command": command}
-        request |= {"faults": (), "method": "", "env": {}, "networks": {}, "double": False} | how
+        request |= {"faults": (), "method": "", "env": {}, "networks": {}} | how
         return Process(self, self.ask(request)["pid"], outputs)
 
     def make_data(self, place: Path) -> Path:
@@ -346,10 +345,7 @@ def become_a_run(request: dict[str, Any]) -> None:
         os.close(file)
     sys.stdin = open(0)
     os.environ.update(request["env"])
-    if request["double"]:
-        compute_in_double()
-    else:
-        follow(outputs / "phase")
+    follow(outputs / "phase")
     by_point: dict[str, list[Fault]] = {}
     for fault in request["faults"]:
         by_point.setdefault(fault[0], []).append(Fault(*fault))
@@ -416,29 +412,6 @@ def follow(path: Path) -> None:
     before(".engine.launch:Status.saved", enter("saving"), enter("rotating"))
     before(".engine.checkpoint:Checkpoints.save", enter("saving"), stepping)
     before(".engine.run:Run.conclude", enter("ending"))
-
-
-def compute_in_double() -> None:
-    """Let a float be a double, so that results are the same on all machines but for the last bits.
-
-    The project does not take part, and may be of any release. Networks can be smaller, too: where
-    channels cannot be as many groups as they should, they are one.
-    """
-    torch.set_default_dtype(torch.float64)
-    torch.Tensor.float = torch.Tensor.double
-    nn.modules.module.register_module_forward_pre_hook(lambda _, inputs: doubled(inputs))
-    make: Any = nn.GroupNorm.__init__
-
-    def make_possible(norm: nn.GroupNorm, groups: int, channels: int) -> None:
-        make(norm, 1 if channels % groups else groups, channels)
-
-    vars(nn)["GroupNorm"].__init__ = make_possible
-
-
-def doubled(inputs: Any) -> Any:
-    if isinstance(inputs, torch.Tensor):
-        return inputs.double() if inputs.is_floating_point() else inputs
-    return tuple(map(doubled, inputs)) if isinstance(inputs, tuple) else inputs
 
 
 def make_with(network: type, arguments: dict[str, Any]) -> None:

@@ -3,23 +3,34 @@
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import tomllib
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from copier import _main, run_copy, run_update
+from copier import _main, _template, _vcs, run_copy, run_update
 from jinja2 import Environment
+from pytest import MonkeyPatch
+
+import later
 
 ROOT = Path(__file__).parent.parent
 RELEASES: dict[str, str] = tomllib.loads(
     (ROOT / "tools" / "releases.toml").read_text(encoding="utf-8")
 )
-# the tree as it lies on disk, as the release that comes after all the others
+# what is updated: the newest release, or the tree as it lies on disk until there is one
+SINCE = [*RELEASES][-1] if RELEASES else "1.0.0b1"
+# to what: the tree on disk, with what a later release might change
 NEXT = "1000.0.0"
+# one before the break, from which there is no update
+BEFORE = {"0.3.0": "cd97cf28d9506774d9bb189a6ddca2c9bc7f09c7"}
 # what Copier, our extensions and our migrations read of this repository
 PARTS = ("CHANGELOG.md", "copier.yml", "extensions", "migrations", "template")
-# and what those of older releases read
+# and what those before the break read
 OLDER_PARTS = (*PARTS, "practices.toml")
 
 
@@ -71,12 +82,12 @@ def copy_parts(folder: Path) -> Path:
 
 
 def clone(folder: Path) -> Path:
-    """Make a repository with a tag for each release and NEXT for the tree on disk.
+    """Make a repository with a tag for each release, SINCE and NEXT.
 
     Each holds what a project is made of, and nothing before it: Copier clones it for each render.
     """
     git(ROOT, "clone", "--quiet", "--no-tags", "--no-checkout", "--shared", str(ROOT), str(folder))
-    for version, its_commit in RELEASES.items():
+    for version, its_commit in (BEFORE | RELEASES).items():
         try:
             entries = git(folder, "ls-tree", its_commit).splitlines(keepends=True)
         except RuntimeError as missing:
@@ -88,6 +99,10 @@ def clone(folder: Path) -> Path:
         git(folder, "tag", f"v{version}", git(folder, "commit-tree", "-m", version, tree).strip())
     git(folder, "switch", "--quiet", "--orphan", "next")
     copy_parts(folder)
+    commit(folder)
+    if SINCE not in RELEASES:
+        git(folder, "tag", f"v{SINCE}")
+    later.apply(folder, SINCE)
     commit(folder)
     git(folder, "tag", f"v{NEXT}")
     return folder
@@ -105,6 +120,56 @@ def copy(template: Path, folder: Path, version: str, **answers: Any) -> Path:
 def update(project: Path, **options: Any) -> None:
     """Take a project to the newest release, without questions."""
     run_update(project, defaults=True, overwrite=True, unsafe=True, quiet=True, **options)
+
+
+def render_once(folder: Path, patch: MonkeyPatch) -> None:
+    """Let Copier clone and render each version once, not several times in each update.
+
+    A render follows from the version and the answers alone; it is four fifths of an update's time.
+    """
+    clones: dict[tuple[str, str], str] = {}
+    renders: dict[str, Path] = {}
+    run_copy = _main.Worker.run_copy
+
+    def clone_to(url: str, ref: str = "HEAD", location: str | None = None) -> str:
+        key = url, git(Path(url), "rev-parse", f"{ref}^{{commit}}")
+        if key not in clones:
+            clones[key] = _vcs.clone(url, ref, tempfile.mkdtemp(dir=folder))
+        return clones[key]
+
+    def render_to(self: _main.Worker) -> None:
+        # what an update compares, and not what it writes into the project
+        if "_copy." not in str(self.dst_path):
+            return run_copy(self)
+        version = str(self.template.local_abspath)
+        key = repr((version, self.exclude, sorted(self.data.items())))
+        if key not in renders:
+            run_copy(self)
+            renders[key] = Path(tempfile.mkdtemp(dir=folder))
+            shutil.copytree(self.dst_path, renders[key], dirs_exist_ok=True)
+        else:
+            shutil.copytree(renders[key], self.dst_path, dirs_exist_ok=True)
+
+    patch.setattr(_template, "clone", clone_to)
+    patch.setattr(_main.Worker, "run_copy", render_to)
+
+
+@contextmanager
+def output() -> Generator[list[str]]:
+    """Catch what the processes print that this one starts."""
+    told: list[str] = []
+    sys.stdout.flush()
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(1)
+        os.dup2(file.fileno(), 1)
+        try:
+            yield told
+        finally:
+            sys.stdout.flush()
+            os.dup2(saved, 1)
+            os.close(saved)
+        file.seek(0)
+        told.append(file.read().decode())
 
 
 def files(project: Path) -> dict[str, bytes]:

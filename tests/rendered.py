@@ -1,4 +1,4 @@
-"""Two projects that the engine's tests import, rendered anew when the template has changed."""
+"""Two projects that tests of the engine and of readers import, rendered anew after a change."""
 
 import hashlib
 import importlib
@@ -46,6 +46,9 @@ def render_projects() -> None:
         for folder, answers in PROJECTS.items():
             how: dict[str, Any] = {"defaults": True, "unsafe": True, "quiet": True}
             run_copy(str(template), FOLDER / folder, data=answers, **how)
+    # all that any task reads files by
+    package = "template/project/{{package}}"
+    shutil.copytree(ROOT / package / "readers", SEVERAL / "project/readers", dirs_exist_ok=True)
     stamp.write_text(now)
     importlib.invalidate_caches()  # Python remembers which folders of its path were not there
 

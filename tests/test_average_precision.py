@@ -100,8 +100,14 @@ def own_scores(
     boxes, labels, scores = found
     numbers = torch.arange(len(boxes))
     for part in numbers.split(7):  # batches
-        detections = ops.Detections(boxes[part], scores[part], labels[part])
-        metric.add(detections, (*(values[part] for values in truth), numbers[part]))
+        detections = []
+        for image in part:
+            there = labels[image] >= 0
+            values = (boxes[image][there], scores[image][there], labels[image][there])
+            detections.append(dict(zip(("boxes", "scores", "labels"), values, strict=True)))
+        names = ("boxes", "labels", "iscrowd")
+        targets = {name: values[part] for name, values in zip(names, truth, strict=True)}
+        metric.add(detections, {**targets, "image_id": part})
     computed = metric.compute()
     return computed["map"], computed["map_50"]
 

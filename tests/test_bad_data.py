@@ -43,6 +43,10 @@ def link(name: str, target: str) -> Callable[[Path], object]:
     return lambda place: (place / name).symlink_to(target)
 
 
+def no_class_folder(place: Path) -> None:
+    shutil.copy(place / "images/cat/3.png", place / "images/3.png")
+
+
 def empty(place: Path) -> None:
     shutil.rmtree(place / "images")
     (place / "images").mkdir()
@@ -54,10 +58,14 @@ def torn(place: Path) -> None:
 
 
 def no_test_images(place: Path) -> None:
-    (place / "images/train").mkdir()
-    for name in ("cat", "dog"):
-        (place / "images" / name).rename(place / "images/train" / name)
-        (place / "images/test" / name).mkdir(parents=True)
+    shutil.copytree(place / "images", place / "train")
+    (place / "train").rename(place / "images/train")
+    (place / "images/test").mkdir()
+
+
+def unknown_class(place: Path) -> None:
+    no_test_images(place)
+    shutil.copytree(place / "images/train/cat", place / "images/test/eel")
 
 
 def bomb(place: Path) -> None:
@@ -74,16 +82,18 @@ BAD = [
     Bad("torn", IMAGES, torn, 65, "cat/3.png: does not decode"),
     Bad("bomb", IMAGES, bomb, 65, "cat/huge.png: has too many pixels"),
     Bad("dangling", IMAGES, link("images/cat/a.png", "gone.png"), 65, "cat/a.png: no such file"),
-    Bad("empty folder", IMAGES, empty, 65, "no class folders"),
+    Bad("empty folder", IMAGES, empty, 65, "images: no files in it"),
+    Bad("no class folder", IMAGES, no_class_folder, 65, "is in no class folder"),
     Bad("one class", IMAGES, remove("images/dog"), 65, "one class, cat"),
-    Bad("no test images", IMAGES, no_test_images, 65, "test/cat: no files in it"),
-    Bad("loop", IMAGES, link("images/eel", "."), 65, "images/eel: a link to a folder"),
+    Bad("no test images", IMAGES, no_test_images, 65, "images/test: no files in it"),
+    Bad("unknown class", IMAGES, unknown_class, 65, "test has a class that train has not: eel"),
+    Bad("no train", IMAGES, lambda place: (place / "images/val").mkdir(), 65, "no train/ beside"),
     Bad("misnamed", IMAGES, misnamed, 65, "not UTF-8"),
     Bad("small set", IMAGES, lambda place: None, 2, "samples only", ("--batch-size", "512")),
     Bad("in a worker", IMAGES, torn, 65, "cat/3.png: does not decode", ("--workers", "2")),
     Bad("invalid bytes", TEXT, write("text.txt", b"abc\xff" * 99), 65, "not UTF-8 at byte 3"),
     Bad("empty text", TEXT, write("text.txt", b""), 65, "0 training tokens"),
-    Bad("short text", TEXT, write("text.txt", b"abc"), 65, "3 training tokens"),
+    Bad("short text", TEXT, write("text.txt", b"abc"), 65, "2 training tokens"),
     Bad("no text", TEXT, lambda place: (place / "text.txt").unlink(), 65, "text.txt: No such file"),
     Bad("no place", TEXT, write("data", b""), 73, "data/tokens: the tokens are kept there"),
     Bad(
@@ -121,7 +131,7 @@ def test_bad_samples_can_be_left_out(project: forked.Project, tmp_path: Path) ->
         torn(place)
     done = project.train(place, *flags, "--run-dir", "run")
     assert done.code == 0, done.err
-    counted = {IMAGES: "1 of 13 files left out", TEXT: "1 of 2 texts left out"}
+    counted = {IMAGES: "1 of 85 files left out", TEXT: "1 of 2 texts left out"}
     assert done.out.count(counted[project.task]) == 1
 
 

@@ -35,7 +35,7 @@ ENGINE_LINES = 200
 # what a project may have although nothing in it calls it:
 # the engine's public face, for the files that are the owner's
 PUBLIC = {
-    *("uniform", "normal", "add_image", "add_text", "is_finite", "tensors", "share"),
+    *("uniform", "add_image", "add_text", "is_finite", "tensors", "share"),
     *("write_checkpoint", "load_checkpoint", "is_main_process", "world_size", "rank"),
 }
 # what PyTorch and Python call, set or pass

@@ -33,10 +33,10 @@ SOME_ANSWERS: list[dict[str, Any]] = [
 # of Copier, uv, pip, git, torchrun and the other programs in our examples, tests/kill.py among them
 FOREIGN = set(
     """
-    --all --check --conflict --data --defaults --directory --editable --extra --force --help
-    --include --index-url --kills --locked --logdir --max-restarts --nproc-per-node --requeue
-    --signal --signals-to-handle --staged --standalone --task --theirs --thorough --trust
-    --unshallow --vcs-ref --with --worktree
+    --all --check --conflict --data --data-file --defaults --diff-filter --directory --editable
+    --extra --force --format --help --include --index-url --kills --locked --logdir --max-restarts
+    --nproc-per-node --prereleases --requeue --signal --signals-to-handle --staged --standalone
+    --task --theirs --thorough --trust --unshallow --vcs-ref --with --worktree
     """.split()
 )
 # flags that a release took away, which its entries name

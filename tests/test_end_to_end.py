@@ -214,9 +214,13 @@ IDLE = {
     "diffusion": ("--skip-bad-samples",),
     "text_classification": (
         *("--skip-bad-samples", "--test-data a.csv", "--text-column a", "--label-column a"),
+        *("--val-data a.csv", "--split-column a", "--group-column a"),
     ),
     "tabular": ("--skip-bad-samples", "--test-data a.csv"),
-    "time_series": ("--skip-bad-samples", "--id-column a", "--value-column a", "--time-column a"),
+    "time_series": (
+        *("--skip-bad-samples", "--id-column a", "--value-column a", "--time-column a"),
+        *("--val-from 5", "--test-from 5"),
+    ),
     "audio_classification": ("--skip-bad-samples",),
 }
 

@@ -6,14 +6,14 @@ from random import Random
 
 import pytest
 
-from benchmarks.updates import ANSWERS, OWNER, Files, Study, check, compiles, history, output
+from benchmarks.updates import ANSWERS, OWNER, Files, Study, check, compiles, history
 from conftest import SAMPLED, Render
 from edits import KINDS, NoPlaceError, add_after, moved_script, reformatted_train, renamed_package
-from releases import NEXT, RELEASES, clone, commit, copy, files, git, update
+from releases import NEXT, SINCE, clone, commit, copy, files, git, output, update
 
-pytestmark = pytest.mark.update
+pytestmark = [pytest.mark.update, pytest.mark.usefixtures("quick_updates")]
 
-SEEDS = range(3)
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(1, 9))]
 BASE = {"train.py": b"one\ntwo\nthree\nfour\nfive\n", "my/data.py": b"a = 1\n", "ruff.toml": b"x\n"}
 
 
@@ -27,7 +27,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def study(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("study")
-    return Study(repository, folder, next(iter(RELEASES)), "image_classification")
+    return Study(repository, folder, SINCE, "image_classification")
 
 
 @pytest.mark.parametrize("task", SAMPLED)

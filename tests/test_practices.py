@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from conftest import ROOT, Render
 from extensions.features import TASKS, blocks_of, left_out, with_needs
-from releases import RELEASES, answers_of
+from migrations import changelog
+from releases import answers_of
 from tools.practices import PAGE, page, practices
 
 LEDGER = practices()
@@ -88,12 +90,11 @@ def test_practice_says_what_it_is_and_what_shows_it(number: str) -> None:
 
 
 def test_practices_are_as_old_as_a_release_or_come_with_the_next() -> None:
-    def parts(version: str) -> list[int]:
-        return [int(part) for part in version.split(".")]
-
-    newest = max(map(parts, RELEASES))
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = changelog.releases(text).keys() - {changelog.UNRELEASED}
     since = {practice["since"] for practice in LEDGER.values()}
-    assert all(parts(version) > newest for version in since - RELEASES.keys())
+    newest = max(map(Version, released))
+    assert all(Version(version) > newest for version in since - released)
 
 
 def test_what_the_benchmark_measures_is_in_the_ledger() -> None:

@@ -1,16 +1,15 @@
 """Make a release: refuse, test, write, commit, tag; pushing it is left to you.
 
-    uv run python -m tools.release 0.4.0
+    uv run python -m tools.release 1.0.0
 
 Refused unless what `copier update` brings is described under "Unreleased" in CHANGELOG.md, and
-projects of every earlier release come to this commit without a conflict.
+projects come to a later release without a conflict.
 """
 
 import argparse
 import datetime
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -24,7 +23,7 @@ GATE = ("uv", "run", "pytest", "-n", "auto", "--thorough", "-m", "update")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make a release.", allow_abbrev=False)
-    parser.add_argument("version", help="newer than all before it, as 0.3.0")
+    parser.add_argument("version", help="newer than all before it, as 1.0.0 or 1.0.0b1")
     parser.add_argument("--notes", action="store_true", help="print what one brought, and end")
     args = parser.parse_args()
     version = args.version.removeprefix("v")
@@ -37,7 +36,6 @@ def main() -> None:
     if subprocess.run(GATE, cwd=ROOT, check=False).returncode:
         sys.exit(f"{version}: the gate is closed, see above; nothing was written")
 
-    run("uv", "run", "python", "tests/golden/make.py", version)
     run("uv", "version", version)
     rewrite("CHANGELOG.md", f"## {changelog.UNRELEASED}\n", f"## {version}, {today()}\n")
     commit(f"release: {version}")
@@ -59,13 +57,14 @@ def notes(version: str) -> str:
 
 def refusal(version: str) -> str:
     """Return why a release can't be made of this commit."""
-    releases = tomllib.loads(RELEASES.read_text(encoding="utf-8"))
+    releases = changelog.releases((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    entries = releases.pop(changelog.UNRELEASED, [])
     try:
         wanted = Version(version)
     except InvalidVersion:
-        return "no version by PEP 440; use one like 0.3.0"
-    if wanted.is_prerelease or str(wanted) != version:
-        return "copier update goes to final releases; use one like 0.3.0"
+        return "no version by PEP 440; use one like 1.0.0 or 1.0.0b1"
+    if (wanted.pre or ("b",))[0] != "b" or wanted.is_devrelease or str(wanted) != version:
+        return "neither final nor a beta; use one like 1.0.0 or 1.0.0b1"
     newest = max(Version(name) for name in releases)
     if wanted <= newest:
         return f"not newer than {newest}"
@@ -73,8 +72,7 @@ def refusal(version: str) -> str:
         return "not on main; git switch main"
     if git("status", "--porcelain"):
         return "there are changes; commit them first"
-    entries = changelog.releases((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
-    return unfinished(entries.get(changelog.UNRELEASED, []))
+    return unfinished(entries)
 
 
 def unfinished(entries: list[changelog.Entry]) -> str:

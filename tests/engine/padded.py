@@ -37,5 +37,5 @@ class Texts(Dataset):
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def whole_batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return self.inputs[indices], self.targets[indices]

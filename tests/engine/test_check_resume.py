@@ -83,7 +83,7 @@ def test_a_run_that_resumes_exactly_passes(monkeypatch, capsys):
         ("no seed", "net at ", "that no seed sets"),
         ("not in the state", "net at ", "not in train.py's `state`"),
         ("kernel", "net at ", "so do two runs without a stop, at step 1"),
-        ("scores", "the test scores at loss", "not in train.py's `state`"),
+        ("scores", "the scores at loss", "not in train.py's `state`"),
     ],
 )
 def test_what_does_not_resume_is_named_with_step_place_and_reason(

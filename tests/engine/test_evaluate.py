@@ -23,7 +23,7 @@ class Points(Dataset):
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def whole_batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return self.inputs[indices], self.targets[indices]
 
 
@@ -35,8 +35,8 @@ class SquaredError(nn.MSELoss):
 class Furthest:
     """Counts errors above 1."""
 
-    def reset(self, device: torch.device) -> None:
-        self.counters = torch.zeros(2, dtype=torch.int64, device=device)
+    def reset(self) -> None:
+        self.counters = torch.zeros(2, dtype=torch.int64)
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         far = (outputs - targets).abs() > 1
@@ -68,7 +68,7 @@ def test_a_test_set_without_a_target_is_one_line(capsys, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         evaluate(make_net(), Loader(Points(3), 2), SquaredError(), Furthest(), PRECISION)
     assert stopped.value.code == DATA
-    assert "nothing in the test set has a target" in capsys.readouterr().err
+    assert "nothing in the set has a target" in capsys.readouterr().err
 
 
 def test_a_second_pass_starts_from_nothing():

@@ -31,7 +31,7 @@ class Points(Dataset):
     def __len__(self) -> int:
         return 12
 
-    def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def whole_batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         return self.inputs[indices], indices[:, None].float()
 
 
@@ -271,12 +271,6 @@ def test_momentum_begins_with_the_first_step_that_is_not_left_out(how):
     training.run()
     reference.run_without(1)
     assert same(dict(training.net.state_dict()), dict(reference.net.state_dict()))
-
-
-def test_the_state_of_older_checkpoints_is_taken_over():
-    guard = Training().guard
-    guard.load_state_dict({"counts": [5, 2, 7, 0], "logged": [0.5]})
-    assert guard.state_dict() == {"skipped": 5, "in_a_row": 2, "loss": 0.0}
 
 
 class Divide(nn.Module):

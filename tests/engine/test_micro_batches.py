@@ -44,7 +44,7 @@ def test_accumulating_equals_one_big_batch_remainder_included(length, accumulate
     net = make_net()
     for step, batch in enumerate(loader.steps(range(2 * len(loader)))):
         _, indices = loader.order.batch(step)
-        expected = plain(net, *texts.batch(indices, seed=0))
+        expected = plain(net, *texts.whole_batch(indices, seed=0))
         for ours, theirs in zip(accumulated(batch, net), expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-15)
 
@@ -52,7 +52,7 @@ def test_accumulating_equals_one_big_batch_remainder_included(length, accumulate
 def test_a_micro_batch_in_which_nothing_counts_adds_nothing():
     texts = Texts(4)
     texts.targets[2:] = IGNORED
-    halves = [texts.batch(torch.arange(2), 0), texts.batch(torch.arange(2, 4), 0)]
+    halves = [texts.whole_batch(torch.arange(2), 0), texts.whole_batch(torch.arange(2, 4), 0)]
     net = make_net()
     ours = accumulated(Batch(halves, first=0, weight=1.0), net)
     for mine, theirs in zip(ours, plain(net, *halves[0]), strict=True):
@@ -62,14 +62,14 @@ def test_a_micro_batch_in_which_nothing_counts_adds_nothing():
 def test_a_step_in_which_nothing_counts_is_0_not_nan():
     texts = Texts(4)
     texts.targets[:] = IGNORED
-    halves = [texts.batch(torch.arange(2), 0), texts.batch(torch.arange(2, 4), 0)]
+    halves = [texts.whole_batch(torch.arange(2), 0), texts.whole_batch(torch.arange(2, 4), 0)]
     for value in accumulated(Batch(halves, first=0, weight=1.0), make_net()):
         assert not value.any()
 
 
 def test_dropout_depends_on_seed_step_and_place_alone():
     texts = Texts(8)
-    halves = [texts.batch(torch.arange(4), 0), texts.batch(torch.arange(4, 8), 0)]
+    halves = [texts.whole_batch(torch.arange(4), 0), texts.whole_batch(torch.arange(4, 8), 0)]
     net = make_net(dropout=0.5)
     batch = Batch(halves, first=0, weight=1.0)
     _, first = accumulated(batch, net, step=3)
@@ -80,7 +80,7 @@ def test_dropout_depends_on_seed_step_and_place_alone():
 
 def test_dropout_is_the_same_on_whichever_process_a_part_is():
     texts = Texts(8)
-    halves = [texts.batch(torch.arange(4), 0), texts.batch(torch.arange(4, 8), 0)]
+    halves = [texts.whole_batch(torch.arange(4), 0), texts.whole_batch(torch.arange(4, 8), 0)]
     net = make_net(dropout=0.5)
     whole = Batch(halves, first=0, weight=1.0)
     masks = []
@@ -96,5 +96,5 @@ def test_one_micro_batch_on_one_process_is_not_even_counted():
         def count(self, targets: Tensor) -> Tensor:
             raise AssertionError("counted")
 
-    batch = Batch([Texts(4).batch(torch.arange(4), 0)], first=0, weight=1.0)
+    batch = Batch([Texts(4).whole_batch(torch.arange(4), 0)], first=0, weight=1.0)
     assert [share for _, _, share in micro_batches(batch, make_net(), Uncounted(), (1, 0))] == [1.0]

@@ -13,19 +13,20 @@ def parse(*line: str, needs: dict[str, str] | None = None) -> Namespace:
     """Return the arguments of a script with flags of every kind."""
     sys.argv = ["train.py", *line]
     parser = options.new_parser("Train.")
-    add = parser.add_argument_group("data").add_argument
+    needs, add = needs or {}, options.new_group(parser, "data")
     add("--data", type=Path, nargs="+", default=[], help="files")
     add("--max-steps", type=options.whole, help="steps")
     add("--batch-size", type=options.whole, default=64, help="samples")
     add("--lr", type=options.positive, default=1e-3, help="rate")
     add("--weight-decay", type=options.number, default=0.1, help="decay")
-    add("--ema", type=options.fraction, default=0.0, help="decay")
+    add("--ema", type=options.fraction, default=0.0, help="decay", needs=needs.get("--ema", ""))
     add("--patience", type=options.count, default=0, help="passes")
-    add("--channels-last", action=BooleanOptionalAction, default=True, help="layout")
+    layout = {"help": "layout", "needs": needs.get("--channels-last", "")}
+    add("--channels-last", action=BooleanOptionalAction, default=True, **layout)
     options.add_hardware(parser, device="auto", amp="bf16", accumulate=2)
     options.add_run(parser, seed=1)
     options.add_inspection(parser)
-    return options.parse(parser, needs)
+    return options.parse(parser)
 
 
 @pytest.fixture(autouse=True)
@@ -212,3 +213,15 @@ def test_config_holds_plain_values_and_no_places():
 )
 def test_toml_read_back_is_the_same(value):
     assert tomllib.loads(to_toml({"some_name": value})) == {"some-name": value}
+
+
+def test_the_default_batch_size_gives_way_to_a_small_set_and_one_that_was_asked_for_does_not(
+    capsys,
+):
+    assert options.fit_batch_size(parse(), 64) == 64
+    assert options.fit_batch_size(parse(), 7) == 7
+    assert "--batch-size 7" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        options.fit_batch_size(parse("--batch-size=8"), 7)
+    assert stopped.value.code == USAGE
+    assert "--batch-size 8: the training set has 7 samples" in capsys.readouterr().err

@@ -39,8 +39,8 @@ SIZES = [1, 7, 12]  # of test sets
 class Seen:
     """Counts samples, and keeps the highest output of each."""
 
-    def reset(self, device: torch.device) -> None:
-        self.counters = torch.zeros(1, dtype=torch.int64, device=device)
+    def reset(self) -> None:
+        self.counters = torch.zeros(1, dtype=torch.int64)
         self.records: list[Tensor] = []
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:

@@ -167,7 +167,7 @@ def test_only_the_main_process_speaks(monkeypatch, clock, capsys):
 
 def test_the_line_of_a_test_pass_names_all_scores(capsys):
     Progress(10, 1, CPU, 1, "samples").report(4, {"loss": 0.5, "accuracy": 0.875})
-    assert capsys.readouterr().out == "step 4/10: test loss 0.5000, accuracy 0.8750\n"
+    assert capsys.readouterr().out == "step 4/10: val loss 0.5000, accuracy 0.8750\n"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ class Points(Dataset):
     def __len__(self) -> int:
         return 24
 
-    def batch(self, indices: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def whole_batch(self, indices: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.ones(len(indices), 4), indices[:, None].float()
 
 

@@ -1,4 +1,5 @@
 import errno
+import gc
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from project.engine.launch import status
 from project.engine.run import Run, environment, lock, open_run
 from project.engine.runtime import Precision
 from torch import nn
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from rendered import SEVERAL
 
@@ -275,13 +278,15 @@ def test_a_run_whose_last_save_failed_does_not_end_well(capsys):
 
 def test_the_run_says_what_it_is_about_and_what_came_out(capsys):
     run = Run(Path("runs/a").absolute(), Path("runs/a"), {})
-    run.announce(nn.Linear(99, 10), Precision(CPU, "none"), train=5000, test=1)
+    run.take_data(train=range(5000), val=range(7), test=range(1))
+    run.announce(nn.Linear(99, 10), Precision(CPU, "none"))
     best = Best("accuracy", higher=True, patience=0)
     run.conclude(best)
     best.update({"accuracy": 0.5})
     run.conclude(best)
     first, second = capsys.readouterr().out.splitlines()
-    assert all(part in first for part in ("1,000 parameters", "5,000 samples", "cpu", "to runs/a/"))
+    assert all(part in first for part in ("1,000 parameters", "cpu", "to runs/a/"))
+    assert "samples: train 5,000, val 7, test 1" in first
     assert "accuracy 0.5000" in second and "best.pt" in second
 
 
@@ -289,7 +294,7 @@ def test_the_run_says_where_it_computes_in_another_precision_than_was_asked_for(
     precision = Precision(CPU, "none")
     precision.note = " in float32"
     Run(Path("a").absolute(), None, {}).announce(nn.Linear(1, 1), precision)
-    assert "on cpu in float32; nothing is kept" in capsys.readouterr().out
+    assert "on cpu in float32; samples: ; nothing is kept" in capsys.readouterr().out
 
 
 HOLD = """
@@ -443,3 +448,67 @@ def test_a_password_in_the_command_line_is_not_written(monkeypatch):
     for name in ("environment.json", "run_status.json"):
         text = (run.folder / name).read_text()
         assert "pa55" not in text and "https://***@host/" in text
+
+
+class Named(Dataset):
+    """A data set that can tell its samples from others."""
+
+    def __init__(self, samples: list[tuple[str, int]]) -> None:
+        self.samples = samples
+        self.identities = [f"{name} {content}" for name, content in samples]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+PETS = [("cat 1.png", 10), ("cat 2.png", 20), ("dog.png", 30)]
+
+
+def trained_on(pets: Any) -> Run:
+    """Return a run that goes on from a checkpoint of a run with these samples."""
+    run = open_run(arguments(), CPU, "net")
+    run.take_data(train=pets, val=[1])
+    about = {"config": run.config, "model": {}, "data": {}, "sets": run.sets}
+    Checkpoints(run.folder, {"net": nn.Linear(2, 1)}, about, every=1, keep=3).save(1)
+    del run
+    gc.collect()  # and with it the lock
+    return open_run(arguments(resume="auto"), CPU, "net")
+
+
+def test_a_run_goes_on_with_the_same_data():
+    again = trained_on(Named(PETS)).take_data(train=Named(PETS), val=[1])
+    assert again["train"]["samples"] == 3 and again["train"]["fingerprint"]
+
+
+def test_the_run_keeps_which_sample_was_in_which_set():
+    run = open_run(arguments(), CPU, "net")
+    pets = Named(PETS)
+    run.take_data(train=pets, val=Subset(pets, [2]), test=ConcatDataset([pets, Subset(pets, [0])]))
+    rows = (run.folder / "samples.csv").read_text().splitlines()
+    assert rows[:2] == ["set,sample,content", "train,cat 1.png,10"]
+    assert [row.partition(",")[0] for row in rows[1:]] == ["train"] * 3 + ["val"] + ["test"] * 4
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ([*PETS, ("eel.png", 5)], "3 samples then, 4 now; 1 added: eel.png"),
+        (PETS[1:], "3 samples then, 2 now; 1 removed: cat 1.png"),
+        ([*PETS[:2], ("dog.png", 31)], "3 samples then, 3 now; 1 edited: dog.png"),
+        ([PETS[1], PETS[0], PETS[2]], "3 samples then, 3 now"),
+    ],
+)
+def test_other_data_is_refused_and_what_changed_is_named(capsys, now, said):
+    run = trained_on(Named(PETS))
+    with pytest.raises(SystemExit) as stopped:
+        run.take_data(train=Named(now), val=[1])
+    assert stopped.value.code == MISMATCH
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_of_data_without_names_the_number_is_compared(capsys):
+    run = trained_on([1, 2, 3])
+    with pytest.raises(SystemExit):
+        run.take_data(train=[1, 2], val=[1])
+    assert "the train set has changed (3 samples then, 2 now)" in capsys.readouterr().err

@@ -242,11 +242,6 @@ def test_a_torn_checkpoint_is_one_line(path, capsys):
         assert_refused(capsys, path, "not a checkpoint, or a damaged one")
 
 
-def test_a_record_of_an_older_release_is_not_needed_to_find_damage(path):
-    path.with_suffix(".json").write_text('{"size": 1, "sha256": "of a file that was replaced"}')
-    assert same(read_checkpoint(path), 1)
-
-
 @pytest.mark.parametrize(
     "content",
     [

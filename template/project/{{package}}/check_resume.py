@@ -17,7 +17,7 @@ from .engine.launch import launch
 from .engine.processes import world_size
 from .engine.storage import load_checkpoint
 
-STOP, LAST = 3, 6  # steps; a test pass follows every second one
+STOP, LAST = 3, 6  # steps; a validation follows every second one
 FLAGS = ("--save-every=1", "--log-every=1", "--eval-every=2", f"--keep={LAST}")
 
 
@@ -74,7 +74,7 @@ def compare(folder: Path, other: Path, first: int = STOP + 1) -> Difference | No
     """Return the first difference of two runs, if there is one."""
     for step in range(first, LAST + 1):
         contents = [load_checkpoint(checkpoint(run, step)) for run in (folder, other)]
-        ours, theirs = ({**c["state"], "the test scores": c["scores"]} for c in contents)
+        ours, theirs = ({**c["state"], "the scores": c["scores"]} for c in contents)
         for part, value in ours.items():
             where = differs(value, theirs[part])
             if where is not None:

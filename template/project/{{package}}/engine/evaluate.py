@@ -4,13 +4,13 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import DATA, DIVERGED, USAGE, fail
-from .loader import Loader, looks, prefetch
+from .loader import Loader, prefetch
 from .optimize import elements
 from .processes import bare, gather, is_main_process, sum_over_processes, world_size
-from .runtime import Precision, move, widest_float
+from .runtime import Precision, looks, move, widest_float
 
 
 def evaluate(
@@ -43,7 +43,7 @@ def evaluate(
     if not count:
         fail(DATA, "nothing in the set has a target, so there is nothing to score")
     if math.isnan(loss_sum):
-        fail(DIVERGED, "the test loss is NaN, so a weight or a test sample is; try a lower --lr")
+        fail(DIVERGED, "the loss is NaN, so a weight or a sample is; try a lower --lr")
     return {"loss": loss_sum / count, **scores(metric)}
 
 
@@ -60,13 +60,19 @@ def scores(metric: Any) -> dict[str, Any]:
     """Return what the metric computes by name, as floats of Python where it is one number."""
     found = metric.compute()
     found = found if isinstance(found, dict) else {type(metric).__name__: found}
-    tensors = {name: torch.as_tensor(value).cpu() for name, value in found.items()}
-    return {name: value if value.ndim else value.item() for name, value in tensors.items()}
+    return {name: plain(value) for name, value in found.items()}
+
+
+def plain(value: Any) -> float | Tensor:
+    if isinstance(value, (int, float)):  # NumPy's float64 among them
+        return float(value)
+    tensor = torch.as_tensor(value).cpu()
+    return tensor if tensor.ndim else float(tensor)
 
 
 def rehearse(
-    net: nn.Module, loader: Loader, criterion: Any, metric: Any, best: "Best", precision: Precision
-) -> None:
+    net: nn.Module, loader: Loader, criterion: Any, metric: Any, precision: Precision
+) -> dict[str, Any]:
     """Score a few samples before anything is trained, so that what does not fit is found now."""
     loss_name = getattr(criterion, "__name__", type(criterion).__name__)
     metric_name = type(metric).__name__
@@ -91,7 +97,7 @@ def rehearse(
         with precision.device:
             metric.reset()
         metric.update(outputs, targets)
-        best.pick({"loss": loss, **scores(metric)})
+        return {"loss": loss, **scores(metric)}
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         given = f"inputs {looks(inputs)}, outputs {looks(outputs)}, targets {looks(targets)}"
         reason = str(error).strip().partition("\n")[0]
@@ -120,7 +126,7 @@ def predict(net: nn.Module, inputs: Any, precision: Precision) -> Any:
 
 
 class Best:
-    """Remembers the best score, and how many test passes ago it was."""
+    """Remembers the best score, and how many validations ago it was."""
 
     def __init__(self, name: str, *, higher: bool, patience: int) -> None:
         self.name = name

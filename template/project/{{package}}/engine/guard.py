@@ -112,9 +112,6 @@ class Guard:
         return {name: number.item() for name, number in numbers.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "counts" in state:  # of a checkpoint up to release 0.3
-            skipped, in_a_row, *_ = state["counts"]
-            state = {"skipped": skipped, "in_a_row": in_a_row, "loss": 0.0}
         for name in ("skipped", "in_a_row", "loss"):
             setattr(self, name, torch.tensor(state[name], device=self.device))
 
@@ -130,7 +127,7 @@ class FiniteCheck:
             module.register_forward_hook(partial(self.look, f"the output of {name or 'net'}"))
 
     def look(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if torch.is_grad_enabled() and not all(map(is_finite, tensors(output))):  # in no test pass
+        if torch.is_grad_enabled() and not all(map(is_finite, tensors(output))):  # else none trains
             self.found = self.found or name
 
     def first(self, loss: Tensor) -> str | None:

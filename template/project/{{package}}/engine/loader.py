@@ -16,13 +16,13 @@ from .errors import DATA, MEMORY, BadSampleError, fail, warn
 from .launch import leave_nobody_behind, signals_blocked
 from .order import Order
 from .processes import agree_on_data, is_main_process, rank, world_size
-from .runtime import mix, move, seed_everything, tensors
+from .runtime import looks, mix, move, seed_everything, tensors
 
 Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its way to a worker
 
 LOOK_SECONDS = 10  # between two looks at whether the workers are alive
 HANG_SECONDS = 600  # without the batch that is due
-SHARDS = "readers/shards.py reads tar, Parquet and Arrow shards by number"
+STREAM = "a stream has no sample by number, so no run could resume in it; give it a length and them"
 FULL = "shared memory (/dev/shm) is full: give it more (docker run --shm-size=8g), or --workers 0"
 BatchNorm = nn.modules.batchnorm._BatchNorm  # of any dimension, synchronised or not
 
@@ -61,8 +61,7 @@ class Loader:
         collate_fn: Callable[[list[Any]], Any] = default_collate,
     ) -> None:
         if not hasattr(dataset, "__len__"):
-            kind = f"{type(dataset).__name__}: a stream, whose samples have no number to resume at"
-            fail(DATA, f"{kind}; {SHARDS}")
+            fail(DATA, f"{type(dataset).__name__}: {STREAM}")
         if not (length := len(dataset)):
             fail(DATA, "the data set is empty")
         lengths = getattr(dataset, "lengths", None)
@@ -214,11 +213,10 @@ class Samples(Dataset):
         try:
             return self.collate_fn(samples)
         except (TypeError, RuntimeError) as error:
-            odd = next((n for n, s in enumerate(samples) if looks(s) != looks(samples[0])), 0)
-            pair = shortened([indices[0], indices[odd]] if odd else [indices[0]])
-            found = " and ".join(looks(samples[n]) for n in sorted({0, odd}))
+            kinds = {looks(sample): index for index, sample in zip(indices, samples, strict=True)}
+            reason = f"{shortened([*kinds.values()])} make no batch: {' and '.join(kinds)}"
             way_out = "a transform such as v2.Resize, v2.ToImage makes tensors of one shape"
-            raise BadSampleError(f"{pair} make no batch: {found}; {way_out}") from error
+            raise BadSampleError(f"{reason}; {way_out}") from error
 
 
 def whole_batch(dataset: Any) -> Callable[[Tensor, int], Any] | None:
@@ -238,15 +236,6 @@ def generators(dataset: Any) -> list[Any]:
     inner = [part for part in held if isinstance(part, Dataset)]
     found = [part for part in held if hasattr(part, "set_random_seed")]
     return found + [part for other in inner for part in generators(other)]
-
-
-def looks(value: Any) -> str:
-    """Return what a sample is: the shapes of its tensors, and the kinds of the rest."""
-    if isinstance(value, dict):
-        return f"a dict of {', '.join(map(str, value))}"
-    if isinstance(value, (tuple, list)):
-        return f"({', '.join(map(looks, value))})"
-    return str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
 def shortened(indices: Any) -> str:

@@ -17,7 +17,7 @@ from .processes import is_main_process
 # say where a run is, not what it does: not in config.toml
 PLACES = {"config", "run_dir", "resume", "check_resume", "defaults"}
 # what a resumed run may change, and what it may raise; all other flags are the experiment
-FREE = {"gradient_checkpointing"}  # which the train.py of older projects does not mark
+FREE: set[str] = set()
 RISING = {"epochs", "max_steps"}
 NEEDS: dict[str, str] = {}  # flags that have no effect without another
 
@@ -72,6 +72,7 @@ class Parser(ArgumentParser):
 
 
 def new_parser(description: str | None, positional: str = "") -> ArgumentParser:
+    NEEDS.clear()
     usage = " ".join(["%(prog)s", *positional.split(), "[flags]"])
     # no abbreviations: they would break on the day that a longer flag arrives
     return Parser(description=description, usage=usage, formatter_class=Help, allow_abbrev=False)
@@ -125,12 +126,12 @@ def add_run(parser: ArgumentParser, *, seed: int) -> None:
     add("--resume", nargs="?", const="auto", metavar="PATH", help="continue PATH or the newest run")
     add("--init-from", type=Path, help="checkpoint whose weights to start from, where they fit")
     add("--freeze", nargs="+", default=[], metavar="NAME", help="what not to train, such as stem.*")
-    add("--eval-batches", type=count, default=0, help="batches of a test pass; 0 is all")
+    add("--eval-batches", type=count, default=0, help="batches of a validation; 0 is all")
 
     add = may_change(add)
     add("--time-limit", type=duration, help="save and stop after seconds, or as 45m or 3h30m")
     add("--log-every", type=whole, default=10, help="steps between log lines")
-    add("--eval-every", type=count, default=0, help="steps between test passes; 0 is an epoch")
+    add("--eval-every", type=count, default=0, help="steps between validations; 0 is an epoch")
     add("--save-every", type=count, default=0, help="steps between checkpoints; 0 is an epoch")
     add("--keep", type=several, default=3, help="newest checkpoints to keep, besides the best")
     bad = "on NaN or Inf in the loss or a gradient: stop the run, or skip the step"
@@ -144,7 +145,7 @@ def add_inspection(parser: ArgumentParser) -> None:
     add("--overfit", type=count, default=0, help="train on the first N batches only; 0 is off")
 
     add = may_change(add)
-    add("--dry-run", action=flag, default=False, help="one step and test batch; nothing is kept")
+    add("--dry-run", action=flag, default=False, help="one step and val batch; nothing is kept")
     add("--profile", type=count, default=0, help="steps to profile into the run folder; 0 is off")
     add("--detect-anomaly", action=flag, default=False, help="trace NaN gradients to their forward")
     add("--check-finite", action=flag, default=False, help="name the first layer with NaN or Inf")

@@ -156,6 +156,15 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(part)
 
 
+def looks(value: Any) -> str:
+    """Return what a sample is: the shapes of its tensors, and the kinds of the rest."""
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(str, value))}"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(looks, value))})"
+    return str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
 def is_finite(tensor: Tensor) -> Tensor:
     """Return a 0-dim bool, without waiting for the device."""
     return tensor.isfinite().all()

@@ -30,7 +30,7 @@ ROW = re.compile(r"(\d+),.+,(?:nan|-?inf|[-+.e\d]+)\n")
 
 
 def intervals(first: int, total: int, every: int) -> Iterator[range]:
-    """Yield the steps up to each next multiple of `every`: a test pass follows each of them."""
+    """Yield the steps up to each next multiple of `every`: a validation follows each of them."""
     while first < total:
         last = min(total, (first // every + 1) * every)
         yield range(first, last)

@@ -2,19 +2,21 @@
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_area
 
-from .boxes import area, intersection, pairwise_iou
-from .detections import Detections, detect
+from .detections import Found, detect
 from .totals import totals
 
 # the overlaps from which on a box counts as found, and the recalls at which the precision is read
 OVERLAPS = 0.5 + torch.arange(10, dtype=torch.float64) * ((0.95 - 0.5) / 9)
 RECALLS = torch.arange(101, dtype=torch.float64) * 0.01
-COLUMNS = 3  # of a record, before those of the overlaps
+COLUMNS = 3  # of a record, before those of the overlaps: label, score, image
 
 
 class AveragePrecision:
     """`map` is the mean over classes and overlaps from 0.5 to 0.95, `map_50` that at 0.5.
+
+    `ap` is the first by class, NaN for a class that is nowhere.
 
     The numbers are those of COCO's own evaluation, for boxes of all sizes. A box marked as a crowd
     need not be found, and what is found there is not counted.
@@ -30,57 +32,64 @@ class AveragePrecision:
         self.records = [totals(0, COLUMNS + len(OVERLAPS))]
         self.dtype = self.records[0].dtype
 
-    def update(self, outputs: tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> None:
+    def update(self, outputs: tuple[Tensor, ...], targets: dict[str, Tensor]) -> None:
         """(B, L, K) logits, (B, L, 4) boxes, (B, L) centre-ness, ...; targets as for `add`."""
         self.add(detect(outputs), targets)
 
-    def add(self, found: Detections, targets: tuple[Tensor, ...]) -> None:
-        """(B, M, 4) boxes, (B, M) class ids, -1 where there is no box, (B, M) crowd, (B,) images.
+    def add(self, found: list[Found], targets: dict[str, Tensor]) -> None:
+        """(B, M, 4) boxes, (B, M) labels, -1 where there is no box, (B, M) iscrowd, (B,) image_id.
 
         The number of an image decides between equal scores, as its id does for COCO.
         """
-        boxes, labels, crowd, images = targets
+        boxes, labels, crowd = targets["boxes"], targets["labels"], targets["iscrowd"]
         self.counters += labels[(labels >= 0) & ~crowd].bincount(minlength=self.classes)
-        right = match(found, boxes.to(self.dtype), labels, crowd)  # (B, D, overlaps)
-        rank = torch.arange(found.labels.shape[1], device=labels.device)
-        place = images[:, None] * len(rank) + rank  # (B, D)
-        columns = torch.stack((found.labels, found.scores, place), dim=2).to(self.dtype)
-        self.records.append(torch.cat((columns, right), dim=2)[found.labels >= 0])
+        truth = zip(boxes.to(self.dtype), labels, crowd, strict=True)
+        for guesses, true, image in zip(found, truth, targets["image_id"], strict=True):
+            right = match(guesses, *true)  # (D, overlaps)
+            about = (guesses["labels"], guesses["scores"], image.expand(len(right)))
+            columns = torch.stack([values.to(self.dtype) for values in about], dim=1)
+            self.records.append(torch.cat((columns, right), dim=1))
 
-    def compute(self) -> dict[str, float]:
+    def compute(self) -> dict[str, float | Tensor]:
         rows = torch.cat(self.records).cpu().double()
         rows = rows[rows[:, 2].argsort(stable=True)]
         rows = rows[rows[:, 1].argsort(descending=True, stable=True)]
-        scores = [
-            average_precision(rows[rows[:, 0] == label, COLUMNS:].T.contiguous(), count)
-            for label, count in enumerate(self.counters.tolist())
-            if count  # a class that is nowhere can be found nowhere
-        ]
-        mean = torch.stack(scores).mean(dim=0) if scores else torch.zeros(len(OVERLAPS))
-        return {"map": mean.mean().item(), "map_50": mean[0].item()}
+        scores = torch.full((self.classes, len(OVERLAPS)), torch.nan, dtype=torch.float64)
+        for label, count in enumerate(self.counters.tolist()):
+            if count:  # a class that is nowhere can be found nowhere
+                right = rows[rows[:, 0] == label, COLUMNS:].T.contiguous()
+                scores[label] = average_precision(right, count)
+        mean = scores.nanmean(dim=0).nan_to_num()  # 0 where there is nothing at all
+        found = {"map": mean.mean().item(), "map_50": mean[0].item()}
+        return {**found, "ap": scores.mean(dim=1)}
 
 
-def match(found: Detections, boxes: Tensor, labels: Tensor, crowd: Tensor) -> Tensor:
-    """Return (B, D, overlaps): 1 for a box that is right, 0 for a wrong one, -1 for one in a crowd.
+def match(found: Found, boxes: Tensor, labels: Tensor, crowd: Tensor) -> Tensor:
+    """Return (D, overlaps): 1 for a box that is right, 0 for a wrong one, -1 for one in a crowd.
 
     The surest takes the box that it overlaps most, out of those of its class that are left.
     """
-    # of boxes that overlap equally COCO takes the last, argmax the first
-    boxes, labels, crowd = boxes.flip(1), labels.flip(1), crowd.flip(1)[:, None]
-    guesses = found.boxes.to(boxes.dtype)
-    inside = intersection(guesses[:, :, None], boxes[:, None]) / area(guesses)[..., None]
-    overlap = torch.where(crowd, inside, pairwise_iou(guesses, boxes))  # (B, D, M)
-    overlap = overlap.where(found.labels[..., None] == labels[:, None], 0.0)
+    # of boxes that overlap equally COCO takes the last, max the first
+    boxes, labels, crowd = boxes.flip(0), labels.flip(0), crowd.flip(0)
+    guesses = found["boxes"].to(boxes.dtype)
+    lower = torch.maximum(guesses[:, None, :2], boxes[:, :2])
+    upper = torch.minimum(guesses[:, None, 2:], boxes[:, 2:])
+    both = (upper - lower).clamp(min=0).prod(dim=2)  # (D, M)
+    own = box_area(guesses)[:, None]
+    # in a crowd, which has no edges of its own, the guess alone counts
+    either = own.where(crowd, own + box_area(boxes) - both)
+    overlap = both / either.where(either > 0, 1)
+    overlap = overlap.where(found["labels"][:, None] == labels, 0.0)
     thresholds = OVERLAPS.to(overlap)[:, None]
-    left = (~crowd).expand(-1, len(thresholds), -1).clone()  # (B, overlaps, M)
-    in_crowd = (overlap[:, :, None] >= thresholds) & crowd[:, :, None]
-    result = -in_crowd.any(dim=3).to(overlap.dtype)  # (B, D, overlaps)
-    for rank in range(overlap.shape[1]):
-        overlaps = overlap[:, rank, None] * left
-        best, taken = overlaps.max(dim=2, keepdim=True)  # (B, overlaps, 1)
+    in_crowd = (overlap[:, None] >= thresholds) & crowd  # (D, overlaps, M)
+    result = -in_crowd.any(dim=2).to(boxes.dtype)
+    left = (~crowd).repeat(len(thresholds), 1)  # (overlaps, M)
+    near = ((overlap >= OVERLAPS[0]) & ~crowd).any(dim=1)
+    for rank in near.nonzero()[:, 0].tolist():  # the others can be right nowhere
+        best, taken = (overlap[rank] * left).max(dim=1, keepdim=True)  # (overlaps, 1)
         right = best >= thresholds
-        result[:, rank] = result[:, rank].where(~right[..., 0], 1.0)
-        left.scatter_(2, taken, left.gather(2, taken) & ~right)
+        result[rank] = result[rank].where(~right[:, 0], 1.0)
+        left.scatter_(1, taken, left.gather(1, taken) & ~right)
     return result
 
 

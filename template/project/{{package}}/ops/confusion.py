@@ -5,10 +5,11 @@ from torch import Tensor
 
 
 class Confusion:
-    """Counts pixels; `mean_iou` and `pixel_accuracy` are shares, 0 to 1.
+    """Counts pixels; `mean_iou` and `pixel_accuracy` are shares, 0 to 1, as is `iou`, by class.
 
     The IoU of a class is the share of right pixels among those that are of it or taken for it. A
-    class that is nowhere, neither in the truth nor in the outputs, is left out of the mean.
+    class that is nowhere, neither in the truth nor in the outputs, is left out of the mean. The row
+    of a class in `confusion` says how many of its pixels are taken for which.
     """
 
     def __init__(self, classes: int, ignore: int) -> None:
@@ -27,10 +28,9 @@ class Confusion:
         counts = cells.bincount(minlength=self.classes**2)
         self.counters += counts.view(self.classes, self.classes)
 
-    def compute(self) -> dict[str, float]:
+    def compute(self) -> dict[str, float | Tensor]:
         right = self.counters.diagonal()
-        either = self.counters.sum(dim=0) + self.counters.sum(dim=1) - right
-        seen = either > 0
-        overlaps = right[seen] / either[seen]
+        iou = right / (self.counters.sum(dim=0) + self.counters.sum(dim=1) - right)  # NaN: nowhere
         accuracy = right.sum() / self.counters.sum()
-        return {"mean_iou": overlaps.mean().item(), "pixel_accuracy": accuracy.item()}
+        scores = {"mean_iou": iou.nanmean().item(), "pixel_accuracy": accuracy.item()}
+        return {**scores, "iou": iou, "confusion": self.counters}

@@ -1,19 +1,10 @@
 """From what a detector says of every place to a few boxes an image."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
+from torchvision.ops import batched_nms
 
-from .boxes import pick, suppress
-
-
-class Detections(NamedTuple):
-    """The boxes found in each image, the surest first; label -1 and score 0 fill up the rest."""
-
-    boxes: Tensor  # (B, D, 4), in pixels
-    scores: Tensor  # (B, D)
-    labels: Tensor  # (B, D)
+Found = dict[str, Tensor]  # (D, 4) boxes, (D,) scores and labels of an image, the surest first
 
 
 def detect(
@@ -23,8 +14,8 @@ def detect(
     candidates: int = 1000,
     most: int = 100,
     per_class: bool = True,
-) -> Detections:
-    """(B, L, K) logits, (B, L, 4) boxes, (B, L) centre-ness, ... -> Detections.
+) -> list[Found]:
+    """(B, L, K) logits, (B, L, 4) boxes, (B, L) centre-ness, ... -> what is found in each image.
 
     Per class, as the average precision wants it, a thing may be found as several classes. About
     nine places find each thing, so there are many more candidates than boxes.
@@ -35,9 +26,12 @@ def detect(
     likely = logits.to(boxes.dtype).sigmoid() * centreness.to(boxes.dtype).sigmoid()[..., None]
     scores = likely.sqrt().flatten(1)  # (B, L * K)
     scores, chosen = scores.topk(min(candidates, scores.shape[1]))  # (B, N)
-    labels = chosen % classes
-    boxes = pick(boxes, chosen // classes)
-    rivals = labels if per_class else torch.zeros_like(labels)
-    first, kept = suppress(boxes, rivals, scores > least_score, most_overlap, most)
-    scores, labels = (values.gather(1, first) for values in (scores, labels))
-    return Detections(pick(boxes, first), scores * kept, labels.where(kept, -1))
+    found = []
+    for image_boxes, image_scores, places in zip(boxes, scores, chosen, strict=True):
+        sure = image_scores > least_score
+        part = {"boxes": image_boxes[places[sure] // classes], "scores": image_scores[sure]}
+        part["labels"] = places[sure] % classes
+        rivals = part["labels"] if per_class else torch.zeros_like(part["labels"])
+        kept = batched_nms(part["boxes"], part["scores"], rivals, most_overlap)
+        found.append({name: values[kept[:most]] for name, values in part.items()})
+    return found

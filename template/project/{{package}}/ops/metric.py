@@ -8,7 +8,7 @@ from torch import Tensor
 from .totals import totals
 
 
-# fill in: what a test pass counts
+# fill in: what a validation pass counts
 class Metric:
     """Adds up squared differences; `error` is the root of their mean, in the targets' unit."""
 

@@ -19,6 +19,6 @@ def signal_and_noise(level: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def add_noise(images: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-    """(B, C, H, W) images and noise, (B,) levels -> (B, C, H, W)."""
-    signal, share = signal_and_noise(level.view(-1, 1, 1, 1))
+    """(..., C, H, W) images and noise, (...) levels -> (..., C, H, W)."""
+    signal, share = signal_and_noise(level[..., None, None, None])
     return signal * images + share * noise

@@ -7,9 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..engine.errors import DATA, fail
+import torch
+from torch import Tensor
+
+from ..engine.errors import DATA, USAGE, fail
 from ..engine.processes import is_main_process
 from .folders import leave_out
+from .sets import SPELLINGS, hold_out, missing, refuse_empty, set_folders
+from .split_folders import group_of
 
 LISTS = ("images", "categories", "annotations")
 
@@ -18,14 +23,67 @@ class Annotated(NamedTuple):
     """An image file and what is in it, in pixels of the file."""
 
     path: Path
+    name: str  # in the file of annotations
     width: int
     height: int
-    rows: list[list[float]]  # x1, y1, x2, y2, class, crowd
+    rows: Tensor  # (M, 6): x1, y1, x2, y2, class, crowd
 
 
-def read_coco(
-    path: Path, folder: Path, reads: Callable[[Annotated], bool] | None
-) -> tuple[list[Annotated], list[str]]:
+Reads = Callable[[Annotated], bool]
+
+
+def coco_sets(
+    places: list[Path], folders: list[Path], split_seed: int, level: int, reads: Reads | None
+) -> tuple[dict[str, list[Annotated]], list[str]]:
+    """Return the images of each set, and the names of the categories.
+
+    The images are in one folder for all files, in one for each, or beside them. What has no file is
+    held out of those to train on, by the names of the images; those below the same folder at this
+    level stay together.
+    """
+    files = coco_files(places)
+    for spare in folders[len(files) :]:
+        fail(USAGE, f"--images {spare}: is for no file; name one with --data, or leave it out")
+    beside = [path.parent for path in files.values()]
+    folders = folders * len(files) if len(folders) == 1 else folders or beside
+    if len(folders) < len(files):
+        fail(USAGE, f"--images: {len(folders)} folders for {len(files)} files; name one, or each")
+    found = {
+        name: read_coco(path, folder, reads)
+        for (name, path), folder in zip(files.items(), folders, strict=True)
+    }
+    sets, classes = {name: images for name, (images, _) in found.items()}, found["train"][1]
+    for name, (_, others) in found.items():
+        if others != classes:
+            differ = ", ".join(sorted({*classes} ^ {*others})) or "their order"
+            fail(DATA, f"{files['train']} and {files[name]}: the categories differ: {differ}")
+
+    def identity(entry: Annotated) -> str:
+        return group_of(Path(entry.name), level)
+
+    sets |= hold_out(sets["train"], identity, split_seed, missing(sets))
+    refuse_empty(sets, files["train"])
+    return sets, classes
+
+
+def coco_files(places: list[Path]) -> dict[str, Path]:
+    """Return the file of each set: those named, in this order, or those in one folder."""
+    if len(places) == 1 and places[0].is_dir():
+        inside = set_folders(places[0]) or {"train": places[0]}
+        return {name: only_json(folder) for name, folder in inside.items()}
+    for spare in places[3:]:
+        fail(USAGE, f"--data {spare}: files to train, to validate and to test with are all")
+    return dict(zip(SPELLINGS, places, strict=False))
+
+
+def only_json(folder: Path) -> Path:
+    found = sorted(folder.glob("*.json"))
+    if len(found) != 1:
+        fail(DATA, f"{folder}: has {len(found)} JSON files; one in COCO's format is needed")
+    return found[0]
+
+
+def read_coco(path: Path, folder: Path, reads: Reads | None) -> tuple[list[Annotated], list[str]]:
     """Return the images of a file in the order of their ids, and the names of its categories.
 
     With --skip-bad-samples there is a function that tries whether an image reads.
@@ -34,11 +92,13 @@ def read_coco(
     categories = by_id(path, content, "categories")
     classes = texts(categories, "name")
     numbers = {category: number for number, category in enumerate(categories)}
-    found, images = {}, by_id(path, content, "images")
+    found: dict[int, tuple[Path, str, int, int]] = {}
+    rows: dict[int, list[list[float]]] = {}
+    images = by_id(path, content, "images")
     for image, name in zip(images, texts(images, "file_name"), strict=True):
         where, entry = images[image]
         width, height = whole(where, entry, "width"), whole(where, entry, "height")
-        found[image] = Annotated(folder / name, width, height, [])
+        found[image], rows[image] = (folder / name, name, width, height), []
     boxes = empty = 0
     for where, entry in entries(path, content, "annotations"):
         image, category = entry.get("image_id"), entry.get("category_id")
@@ -46,12 +106,12 @@ def read_coco(
             fail(DATA, f"{where}: image_id {image!r} is none of the images")
         if not isinstance(category, int) or category not in numbers:
             fail(DATA, f"{where}: category_id {category!r} is none of the categories")
-        _, width, height, rows = found[image]
+        *_, width, height = found[image]
         x, y, w, h = read_box(where, entry)
         x1, x2 = (min(max(edge, 0.0), width) for edge in (x, x + w))
         y1, y2 = (min(max(edge, 0.0), height) for edge in (y, y + h))
         if x1 < x2 and y1 < y2:
-            rows.append([x1, y1, x2, y2, numbers[category], bool(entry.get("iscrowd"))])
+            rows[image].append([x1, y1, x2, y2, numbers[category], bool(entry.get("iscrowd"))])
         else:
             empty += 1
         boxes += 1
@@ -59,7 +119,9 @@ def read_coco(
         fail(DATA, f"{path}: has no boxes")
     if empty and is_main_process():
         print(f"{path}: {empty} of {boxes} boxes left out, they have no area inside their image")
-    annotated = list(found.values())
+    annotated = [
+        Annotated(*about, torch.tensor(rows[image]).view(-1, 6)) for image, about in found.items()
+    ]
     missing = [entry.path for entry in annotated if not entry.path.is_file()]
     if missing and reads is None:
         amount = f"{len(missing)} of {len(annotated)} images are not there"

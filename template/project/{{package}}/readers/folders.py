@@ -24,9 +24,13 @@ def find_files(places: list[Path], kinds: set[str]) -> list[Path]:
 
 
 def files_below(folder: Path, kinds: set[str]) -> Iterator[Path]:
-    """Yield the files in a folder, but not those behind links, which may form a loop."""
-    for place, _, names in os.walk(folder, onerror=refuse):
-        for path in (Path(place, name) for name in names):
+    """Yield the files in a folder, in none of it twice, and not in what is hidden."""
+    seen = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        known = os.path.realpath(place) in seen  # a link may lead back
+        seen.add(os.path.realpath(place))
+        folders[:] = [] if known else sorted(name for name in folders if name[0] != ".")
+        for path in (Path(place, name) for name in names if not known):
             # reading a pipe or a device may never end; of a broken link its reader tells
             if path.suffix.lower() in kinds and (path.is_file() or not path.exists()):
                 yield path

@@ -1,4 +1,4 @@
-"""Image files: read, and shown side by side."""
+"""Image files, and images to look at."""
 
 from pathlib import Path
 
@@ -40,12 +40,6 @@ def eight_bits(image: Image.Image, path: Path) -> Image.Image:
         reason = f"is of Pillow's mode {image.mode}, in which no number is white; save it as RGB"
         raise BadSampleError(f"{path}: {reason}, or --skip-bad-samples leaves it out")
     return image
-
-
-def pixels(image: Image.Image) -> Tensor:
-    """Return (C, H, W) bytes."""
-    content = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return content.view(image.height, image.width, -1).permute(2, 0, 1)
 
 
 def why_unreadable(error: Exception) -> str:

@@ -1,19 +1,21 @@
 """Images without labels: drawn landscapes, or those in a folder of your own."""
 
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import to_pil_image
+from torchvision.utils import make_grid
 
 from ..engine.errors import OUTPUT, fail
-from ..engine.noise import normal
 from ..engine.runtime import mix
-from .images import IMAGE_FILES, side_by_side
-from .split_folders import train_and_test_folders
-from .squares import decodes, read_image
+from .images import IMAGE_FILES, load_image, readable
+from .split_folders import file_identity, file_sets
+
+DRAWN = {"train": 16384, "val": 1000, "test": 1000}
 
 # at night, at sunrise, by day, at sunset: the sky above, the sky at the horizon
 SKIES = (
@@ -26,75 +28,73 @@ GROUNDS = ((52, 120, 56), (168, 134, 66), (120, 84, 70), (214, 222, 236))  # the
 LIGHT = (255, 246, 206)  # of the sun and of the moon
 
 
-class Pictures:
+class Pictures(Dataset):
     """Images in memory, (N, 3, H, W) bytes."""
 
     in_memory = True
 
-    def __init__(self, images: Tensor) -> None:
+    def __init__(self, images: Tensor, transform: v2.Transform) -> None:
         self.images = images
+        self.transform = transform
+        self.identities: list[str] = []
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def read(self, indices: Tensor) -> Tensor:
-        return self.images[indices]
+    def __getitem__(self, index: int) -> Tensor:
+        return self.transform(self.images[index])
 
 
-class PictureFiles(Pictures):
-    """Images read when they are asked for, cut to a square of `size` pixels."""
+class PictureFiles(Dataset):
+    """Images read when they are asked for."""
 
     in_memory = False
 
-    def __init__(self, paths: list[Path], size: int) -> None:
+    def __init__(self, paths: list[Path], transform: v2.Transform, folder: Path) -> None:
         self.paths = paths
-        self.size = size
+        self.transform = transform
+        self.identities = [file_identity(path, folder) for path in paths]
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, indices: Tensor) -> Tensor:
-        return torch.stack([read_image(self.paths[i], self.size) for i in indices.tolist()])
+    def __getitem__(self, index: int) -> Tensor:
+        return self.transform(load_image(self.paths[index], "RGB"))
 
 
 def open_pictures(
-    folder: Path | None, size: int, seed: int, skip_bad: bool
-) -> tuple[Pictures, Pictures]:
-    """Return images to train on and images to test on; without a folder they are drawn."""
-    if folder is None:
-        train, test = (landscapes(count, size, mix(seed, count)) for count in (16384, 1000))
-        return Pictures(train), Pictures(test)
-    reads = partial(decodes, size=size) if skip_bad else None
-    found = train_and_test_folders(folder, IMAGE_FILES, seed, reads)
-    train, test = (PictureFiles(paths, size) for paths in found)
-    return train, test
+    config: dict[str, Any], train_transform: v2.Transform, test_transform: v2.Transform
+) -> list[Pictures] | list[PictureFiles]:
+    """Return images to train on, to validate and to test with; without --data they are drawn."""
+    seed = config["split_seed"]
+    transforms = {"train": train_transform, "val": test_transform, "test": test_transform}
+    if "data" not in config:
+        size = config["image_size"]
+        drawn = (landscapes(n, size, mix(seed, k)) for k, n in enumerate(DRAWN.values()))
+        return [Pictures(*pair) for pair in zip(drawn, transforms.values(), strict=True)]
+    folder, reads = Path(config["data"]), readable if config["skip_bad_samples"] else None
+    files = file_sets(folder, IMAGE_FILES, seed, config["group_level"], reads)
+    return [PictureFiles(files[name], t, folder) for name, t in transforms.items()]
 
 
 class Drawings(Dataset):
-    """Noise of a shape to draw from, the same in each test pass, beside as many real images."""
+    """Noise of a shape to draw from, the same in each pass, beside as many real images."""
 
-    def __init__(self, images: Pictures, shape: tuple[int, ...], limit: int) -> None:
+    def __init__(
+        self, images: Pictures | PictureFiles, shape: tuple[int, ...], limit: int | None = None
+    ) -> None:
         self.images = images
         self.shape = shape
-        self.limit = limit
-        self.in_memory = images.in_memory
+        self.limit = limit or len(images)
+        self.in_memory, self.identities = images.in_memory, images.identities
 
     def __len__(self) -> int:
         return min(self.limit, len(self.images))
 
-    def batch(self, indices: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Return (B, *shape) noise and (B, 3, H, W) bytes."""
-        chosen = indices * len(self.images) // len(self)  # from all over, as they may be sorted
-        return normal(indices, self.shape, seed), self.images.read(chosen)
-
-    def first(self, count: int) -> Tensor:
-        """Return noise for a few drawings, always the same ones."""
-        return normal(torch.arange(count), self.shape, seed=0)
-
-
-def mirror(images: Tensor, random: Tensor) -> Tensor:
-    """Mirror those images whose random number in [0, 1) is below a half."""
-    return torch.where(random.view(-1, 1, 1, 1) < 0.5, images.flip(3), images)
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return noise and (3, H, W) bytes."""
+        chosen = index * len(self.images) // len(self)  # from all over, as they may be sorted
+        return torch.randn(self.shape), self.images[chosen]
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -103,7 +103,13 @@ def to_bytes(images: Tensor) -> Tensor:
 
 def grid(images: Tensor) -> Tensor:
     """(N, 3, H, W) images in 0..255 -> (3, H', W') bytes, eight in a row."""
-    return side_by_side(to_bytes(images))
+    return make_grid(to_bytes(images), padding=0)
+
+
+def seeded_noise(count: int, shape: tuple[int, ...], seed: int) -> Tensor:
+    """Return (count, *shape) noise to draw from; more of it begins with the same."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
 
 
 def write_pictures(images: Tensor, folder: Path) -> None:
@@ -112,7 +118,7 @@ def write_pictures(images: Tensor, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, picture in {"grid.png": grid(images), **pictures}.items():
-            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / name)
+            to_pil_image(picture).save(folder / name)
     except OSError as error:
         fail(OUTPUT, f"{folder}: {error.strerror or error}; name a folder that can be written")
 

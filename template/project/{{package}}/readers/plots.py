@@ -1,80 +1,74 @@
-"""Forecasts as pictures."""
+"""Forecasts as pictures, by matplotlib, which is imported where one is drawn."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..engine.errors import OUTPUT, fail
-from .pages import pixels
 
-WIDTH, HEIGHT, FINE = 480, 240, 3  # pixels; drawn larger and made smaller, so lines are smooth
-LEFT, RIGHT, TOP, BOTTOM = 56, 10, 24, 22  # margins
-PAPER, GRID, INK, BLUE = (255, 255, 255), (225, 229, 235), (40, 45, 55), (30, 100, 200)
-SHADES = ((208, 224, 246), (160, 194, 238), (120, 168, 228))  # of intervals, the widest first
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-Point = tuple[float, float]
+WIDTH, HEIGHT = 480, 240  # pixels of one forecast
+FRAME = (56, 24, WIDTH - 68, HEIGHT - 48)  # left, bottom, width and height of its axes
+INK, BLUE = "#282d37", "#1e64c8"
+SHADES = ("#d0e0f6", "#a0c2ee", "#78a8e4")  # of intervals, the widest first
+
+Forecast = tuple[str, Tensor, Tensor, Tensor]
 
 
-def draw_forecast(title: str, known: Tensor, truth: Tensor, forecast: Tensor) -> Tensor:
-    """(L,) known values, (H,) those that came, (H, Q) quantiles -> (3, height, width) bytes.
+def plot_forecasts(forecasts: Sequence[Forecast], columns: int = 2) -> Figure:
+    """A title, (L,) known values, (H,) those that came, (H, Q) quantiles each -> one figure.
 
     NaN is a gap. Intervals are shaded, the median is blue, what was or became known is black.
     """
-    numbers = [n for part in (known, truth, forecast) for n in part.flatten().tolist() if n == n]
-    low, high = min(numbers), max(numbers)
-    space = 0.05 * (high - low) or 1.0
-    low, high = low - space, high + space
-    first, last = 1 - len(known), max(1, len(forecast))
+    from matplotlib.figure import Figure  # no pyplot: it would keep each figure
 
-    def place(step: float, value: float) -> Point:
-        x = LEFT + (step - first) / (last - first) * (WIDTH - LEFT - RIGHT)
-        y = HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
-        return FINE * x, FINE * y
-
-    image = Image.new("RGB", (FINE * WIDTH, FINE * HEIGHT), PAPER)
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=11 * FINE)
-    for value in (low + space, (low + high) / 2, high - space):
-        draw.line([place(first, value), place(last, value)], GRID, FINE)
-        x, y = place(first, value)
-        draw.text((x - 4 * FINE, y), f"{value:.4g}", INK, font, anchor="rm")
-    for step in (first, 0, last):
-        draw.line([place(step, low), place(step, high)], GRID, FINE)
-        x, y = place(step, low)
-        draw.text((x, y + 4 * FINE), f"{step:+}" if step else "0", INK, font, anchor="mt")
-    draw.text((LEFT * FINE, 4 * FINE), title, INK, font)
-
-    rows = forecast.tolist()  # from the step after the last that is known
-    middle = len(rows[0]) // 2
-    for number in range(middle):
-        lower = [place(step, row[number]) for step, row in enumerate(rows, 1)]
-        upper = [place(step, row[-1 - number]) for step, row in enumerate(rows, 1)]
-        draw.polygon([*lower, *upper[::-1]], SHADES[min(number, len(SHADES) - 1)])
-    draw_line(draw, [place(step, row[middle]) for step, row in enumerate(rows, 1)], BLUE)
-    past = [place(step, value) for step, value in enumerate(known.tolist(), first)]
-    draw_line(draw, [*past, *(place(step, value) for step, value in enumerate(truth.tolist(), 1))])
-    return pixels(image.reduce(FINE))
+    columns = min(columns, len(forecasts))
+    rows = -(-len(forecasts) // columns)
+    width, height = columns * WIDTH, rows * HEIGHT
+    figure = Figure((width / 100, height / 100), dpi=100)
+    for number, (title, known, truth, forecast) in enumerate(forecasts):
+        # placed by hand: a layout of matplotlib's takes longer than to draw
+        row, column = divmod(number, columns)
+        left, bottom = FRAME[0] + column * WIDTH, FRAME[1] + (rows - 1 - row) * HEIGHT
+        axes = figure.add_axes((left / width, bottom / height, FRAME[2] / width, FRAME[3] / height))
+        steps = range(1, len(forecast) + 1)  # from the last known value on
+        quantiles = forecast.T.tolist()
+        middle = len(quantiles) // 2
+        for low in range(middle):
+            shade = SHADES[min(low, len(SHADES) - 1)]
+            axes.fill_between(steps, quantiles[low], quantiles[-1 - low], color=shade, lw=0)
+        axes.plot(steps, quantiles[middle], color=BLUE)
+        line = torch.cat((known, truth)).tolist()
+        axes.plot(range(1 - len(known), len(truth) + 1), line, color=INK)
+        axes.set_title(title, loc="left", fontsize=9, parse_math=False)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.4)
+    return figure
 
 
-def draw_line(draw: ImageDraw.ImageDraw, points: Sequence[Point], colour: tuple = INK) -> None:
-    """Draw a line with a gap where a point has no height."""
-    part: list[Point] = []
-    for point in (*points, (0.0, float("nan"))):
-        if point[1] == point[1]:
-            part.append(point)
-        else:
-            if len(part) > 1:
-                draw.line(part, colour, 2 * FINE, joint="curve")
-            part = []
+def pixels(figure: Figure) -> Tensor:
+    """Return (3, H, W) bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    content = torch.from_numpy(np.array(canvas.buffer_rgba()))
+    return content[..., :3].permute(2, 0, 1).contiguous()
 
 
-def write_plots(plots: Sequence[Tensor], folder: Path) -> None:
-    """Write pictures of (3, H, W) bytes as 0001.png and so on."""
+def write_plots(figures: Iterable[Figure], folder: Path) -> None:
+    """Write figures as 0001.png and so on."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for number, plot in enumerate(plots, 1):
-            Image.fromarray(plot.permute(1, 2, 0).numpy()).save(folder / f"{number:04}.png")
+        for number, figure in enumerate(figures, 1):
+            figure.savefig(folder / f"{number:04}.png")
     except OSError as error:
         fail(OUTPUT, f"--plots {folder}: {error.strerror or error}")

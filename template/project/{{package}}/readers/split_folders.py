@@ -11,13 +11,20 @@ Reads = Callable[[Path], bool]
 
 
 def file_sets(
-    folder: Path, kinds: set[str], split_seed: int, level: int, reads: Reads | None
+    folder: Path,
+    kinds: set[str],
+    split_seed: int,
+    level: int,
+    reads: Reads | None,
+    inside: str = "",
 ) -> dict[str, list[Path]]:
     """Return the files of each set; what has no folder is held out of those to train on.
 
-    Files below the same folder at this level, from 1 on, stay together; with 0 none do.
+    They lie in the folder `inside` of each set's, or in those of the sets inside it. Files below
+    the same folder at this level, from 1 on, stay together; with 0 none do.
     """
-    places = set_folders(folder) or {"train": folder}
+    places = {name: place / inside for name, place in set_folders(folder).items()}
+    places = places or set_folders(folder / inside) or {"train": folder / inside}
     sets = {s: leave_out(find_files([place], kinds), place, reads) for s, place in places.items()}
 
     def identity(path: Path) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torchvision.models import VGG16_Weights, vgg
 
-from ..engine.errors import DATA, USAGE, fail
+from ..engine.errors import DATA, fail
 
 
 def open_vgg(weights: str) -> nn.Sequential:
@@ -15,10 +16,6 @@ def open_vgg(weights: str) -> nn.Sequential:
     The weights are torchvision's own ("hub", downloaded once), those of a file, or "random" ones,
     which serve tests.
     """
-    try:
-        from torchvision.models import VGG16_Weights, vgg
-    except ImportError:
-        fail(USAGE, "--perceptual: torchvision is missing; uv sync --extra perceptual")
     with torch.random.fork_rng(devices=[]):  # the same random weights each time
         torch.manual_seed(0)
         features = vgg.make_layers(vgg.cfgs["D"])
