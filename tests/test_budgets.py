@@ -13,8 +13,8 @@ from calls import Calls
 from conftest import Render
 from extensions.features import TASKS
 
-# what a project carries -> at most so many; a bound is lowered, and the engine's was raised once, for
-# what 1.0 promises: any data set, three sets that are known again, anybody's losses and metrics
+# what a project carries -> at most so many; a bound is lowered, and the engine's was raised once,
+# for what 1.0 promises: any data set, three sets that are known again, anybody's loss and metric
 CARRIED = {
     "default render, files": 54,
     "default render, lines": 4_960,

@@ -215,27 +215,22 @@ class Samples(Dataset):
         except (TypeError, RuntimeError) as error:
             kinds = {looks(sample): index for index, sample in zip(indices, samples, strict=True)}
             reason = f"{shortened([*kinds.values()])} make no batch: {' and '.join(kinds)}"
-            way_out = "a transform such as v2.Resize, v2.ToImage makes tensors of one shape"
-            raise BadSampleError(f"{reason}; {way_out}") from error
+            raise BadSampleError(f"{reason}; transforms make tensors of one shape") from error
 
 
 def whole_batch(dataset: Any) -> Callable[[Tensor, int], Any] | None:
     """Return the method that reads many samples at once, unless a subclass reads its own way."""
-    for kind in type(dataset).__mro__:
-        if "whole_batch" in vars(kind):
-            return dataset.whole_batch
-        if "__getitem__" in vars(kind):
-            break
-    return None
+    ways = {"whole_batch", "__getitem__"}
+    first = next((kind for kind in type(dataset).__mro__ if ways & vars(kind).keys()), object)
+    return dataset.whole_batch if "whole_batch" in vars(first) else None
 
 
 def generators(dataset: Any) -> list[Any]:
     """Return what draws from generators of its own, as albumentations does."""
     held = [*getattr(dataset, "__dict__", {}).values()]
     held += [part for parts in held if isinstance(parts, list) for part in parts]
-    inner = [part for part in held if isinstance(part, Dataset)]
     found = [part for part in held if hasattr(part, "set_random_seed")]
-    return found + [part for other in inner for part in generators(other)]
+    return found + [one for part in held if isinstance(part, Dataset) for one in generators(part)]
 
 
 def shortened(indices: Any) -> str:
