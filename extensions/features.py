@@ -48,7 +48,7 @@ TASKS = {
         model_class="ResNet",
         blocks=(
             *("residual", "standardize", "cross_entropy", "accuracy", "class_weights"),
-            *("initialize", "class_folders", "folders", "images", "predictions"),
+            *("initialize", "class_folders", "folders", "images", "predictions", "rgb"),
         ),
         dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
@@ -59,7 +59,7 @@ TASKS = {
         model_class="UNet",
         blocks=(
             *("residual", "standardize", "dice", "confusion", "initialize"),
-            *("images", "inputs", "split_folders"),
+            *("images", "inputs", "rgb", "split_folders"),
         ),
         dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
@@ -70,7 +70,7 @@ TASKS = {
         model_class="Detector",
         blocks=(
             *("residual", "pyramid", "standardize", "detection", "average_precision"),
-            *("detections", "initialize", "coco", "images", "inputs", "predictions"),
+            *("detections", "initialize", "coco", "images", "inputs", "predictions", "rgb"),
         ),
         dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
@@ -276,9 +276,7 @@ BLOCKS = {
         "files in class folders",
         needs=("sets", "split_folders"),
     ),
-    "coco": Block(
-        "readers/coco.py", "boxes in COCO's JSON", needs=("folders", "sets", "split_folders")
-    ),
+    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders", "sets")),
     "features": Block(
         "readers/features.py", "columns of a table, scaled and numbered", needs=("kinds", "tables")
     ),
@@ -295,6 +293,7 @@ BLOCKS = {
     ),
     "plots": Block("readers/plots.py", "forecasts as pictures"),
     "predictions": Block("readers/predictions.py", "predictions as a table"),
+    "rgb": Block("readers/rgb.py", "images to look at"),
     "row_hash": Block(
         "readers/row_hash.py", "what a row of a table is known by", needs=("sets", "tables")
     ),

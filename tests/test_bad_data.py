@@ -44,7 +44,7 @@ def link(name: str, target: str) -> Callable[[Path], object]:
 
 
 def no_class_folder(place: Path) -> None:
-    shutil.copy(place / "images/cat/3.png", place / "images/3.png")
+    shutil.copy(place / "images/cat/5.png", place / "images/5.png")
 
 
 def empty(place: Path) -> None:
@@ -53,7 +53,7 @@ def empty(place: Path) -> None:
 
 
 def torn(place: Path) -> None:
-    path = place / "images/cat/3.png"
+    path = place / "images/cat/5.png"
     path.write_bytes(path.read_bytes()[:-60])
 
 
@@ -69,7 +69,7 @@ def unknown_class(place: Path) -> None:
 
 
 def bomb(place: Path) -> None:
-    Image.new("1", (20_000, 20_000)).save(place / "images/cat/huge.png")
+    Image.new("1", (20_000, 20_000)).save(place / "images/cat/bomb.png")
 
 
 def misnamed(place: Path) -> None:
@@ -77,10 +77,10 @@ def misnamed(place: Path) -> None:
 
 
 BAD = [
-    Bad("no image", IMAGES, write("images/cat/a.jpg", b"text"), 65, "cat/a.jpg: does not decode"),
-    Bad("no bytes", IMAGES, write("images/cat/a.jpg", b""), 65, "cat/a.jpg: does not decode"),
-    Bad("torn", IMAGES, torn, 65, "cat/3.png: does not decode"),
-    Bad("bomb", IMAGES, bomb, 65, "cat/huge.png: has too many pixels"),
+    Bad("no image", IMAGES, write("images/cat/d.jpg", b"text"), 65, "cat/d.jpg: does not decode"),
+    Bad("no bytes", IMAGES, write("images/cat/d.jpg", b""), 65, "cat/d.jpg: does not decode"),
+    Bad("torn", IMAGES, torn, 65, "cat/5.png: does not decode"),
+    Bad("bomb", IMAGES, bomb, 65, "cat/bomb.png: has too many pixels"),
     Bad("dangling", IMAGES, link("images/cat/a.png", "gone.png"), 65, "cat/a.png: no such file"),
     Bad("empty folder", IMAGES, empty, 65, "images: no files in it"),
     Bad("no class folder", IMAGES, no_class_folder, 65, "is in no class folder"),
@@ -90,7 +90,7 @@ BAD = [
     Bad("no train", IMAGES, lambda place: (place / "images/val").mkdir(), 65, "no train/ beside"),
     Bad("misnamed", IMAGES, misnamed, 65, "not UTF-8"),
     Bad("small set", IMAGES, lambda place: None, 2, "samples only", ("--batch-size", "512")),
-    Bad("in a worker", IMAGES, torn, 65, "cat/3.png: does not decode", ("--workers", "2")),
+    Bad("in a worker", IMAGES, torn, 65, "cat/5.png: does not decode", ("--workers", "2")),
     Bad("invalid bytes", TEXT, write("text.txt", b"abc\xff" * 99), 65, "not UTF-8 at byte 3"),
     Bad("empty text", TEXT, write("text.txt", b""), 65, "0 training tokens"),
     Bad("short text", TEXT, write("text.txt", b"abc"), 65, "2 training tokens"),

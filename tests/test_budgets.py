@@ -43,7 +43,7 @@ PUBLIC = {
 CALLED_FROM_OUTSIDE = {
     *("forward", "benchmark", "worker", "frame", "_last_lr"),
     *("enabled", "read", "fields"),  # of the one process, which has nobody to wait for or to ask
-    *("_get_help_string"),
+    *("_get_help_string", "val", "test", "params", "make_params"),
 }
 
 

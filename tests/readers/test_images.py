@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from project.engine.errors import BadSampleError
 from project.readers import images
-from project.readers.images import as_rgb, load_image, readable
+from project.readers.images import load_image
 from torchvision.transforms.functional import pil_to_tensor
 
 
@@ -76,16 +76,3 @@ def test_what_any_decoder_raises_is_a_bad_sample(path, monkeypatch):
 
     monkeypatch.setattr(images.ImageOps, "exif_transpose", decode)
     assert "does not decode" in why(path)
-
-
-def test_what_cannot_be_read_is_told_from_what_can(path):
-    assert readable(path)
-    path.write_bytes(b"text")
-    assert not readable(path)
-
-
-@pytest.mark.parametrize(("channels", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (5, [0, 1, 2])])
-def test_images_of_any_channels_can_be_looked_at(channels, shown):
-    images = torch.arange(channels).view(channels, 1, 1).expand(2, channels, 4, 6)
-    assert as_rgb(images).shape == (2, 3, 4, 6)
-    assert as_rgb(images)[0, :, 0, 0].tolist() == shown

@@ -25,7 +25,7 @@ def class_folders(
         for name, paths in files.items()
     }
     classes = sorted({*names["train"]})
-    for path, name in zip(files["train"], names["train"], strict=True):
+    for path, name in [pair for s in files for pair in zip(files[s], names[s], strict=True)]:
         if name == path.name:
             fail(DATA, f"{path}: is in no class folder, as in {path.parent}/cat/{name}")
     for name in classes:

@@ -13,8 +13,7 @@ from torch import Tensor
 from ..engine.errors import DATA, USAGE, fail
 from ..engine.processes import is_main_process
 from .folders import leave_out
-from .sets import SPELLINGS, hold_out, missing, refuse_empty, set_folders
-from .split_folders import group_of
+from .sets import SPELLINGS, group_of, hold_out, missing, refuse_empty, set_folders
 
 LISTS = ("images", "categories", "annotations")
 

@@ -1,10 +1,8 @@
-"""Image files, and images to look at."""
+"""Image files."""
 
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from ..engine.errors import BadSampleError
 
@@ -24,14 +22,6 @@ def load_image(path: Path, mode: str | None = None) -> Image.Image:
         raise BadSampleError(f"{path}: {reason}") from error
 
 
-def readable(path: Path) -> bool:
-    try:
-        load_image(path, "RGB")
-    except BadSampleError:
-        return False
-    return True
-
-
 def eight_bits(image: Image.Image, path: Path) -> Image.Image:
     """Return the upper half of 16 bits, as Pillow's conversion would cut off all above 255."""
     if image.mode.startswith("I;16"):
@@ -49,9 +39,3 @@ def why_unreadable(error: Exception) -> str:
         return error.strerror
     bomb = isinstance(error, Image.DecompressionBombError)
     return "has too many pixels" if bomb else "does not decode"
-
-
-def as_rgb(images: Tensor) -> Tensor:
-    """(..., C, H, W) -> (..., 3, H, W) to look at: grey three times, else the first three."""
-    grey = images.shape[-3] < 3
-    return torch.cat([images[..., :1, :, :]] * 3, dim=-3) if grey else images[..., :3, :, :]

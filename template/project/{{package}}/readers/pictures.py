@@ -10,9 +10,9 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from ..engine.errors import OUTPUT, fail
+from ..engine.errors import OUTPUT, BadSampleError, fail
 from ..engine.runtime import mix
-from .images import IMAGE_FILES, load_image, readable
+from .images import IMAGE_FILES, load_image
 from .split_folders import file_identity, file_sets
 
 DRAWN = {"train": 16384, "val": 1000, "test": 1000}
@@ -26,6 +26,14 @@ SKIES = (
 )
 GROUNDS = ((52, 120, 56), (168, 134, 66), (120, 84, 70), (214, 222, 236))  # the last is snow
 LIGHT = (255, 246, 206)  # of the sun and of the moon
+
+
+def readable(path: Path) -> bool:
+    try:
+        load_image(path, "RGB")
+    except BadSampleError:
+        return False
+    return True
 
 
 class Pictures(Dataset):

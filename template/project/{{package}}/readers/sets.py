@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from ..engine.errors import DATA, fail
+from ..engine.errors import DATA, USAGE, fail
 
 T = TypeVar("T")
 
@@ -42,6 +42,13 @@ def hold_out(
         drawn = "val" if number < HELD_OUT else "test" if number < 2 * HELD_OUT else "train"
         sets[drawn if drawn in sets else "train"].append(sample)
     return sets
+
+
+def group_of(path: Path, level: int) -> str:
+    """Return what a file stays together with: the name of the folder at this level, or its own."""
+    if level >= len(path.parts):
+        fail(USAGE, f"--group-level {level}: {path} lies {len(path.parts) - 1} folders deep")
+    return path.parts[level - 1] if level else path.as_posix()
 
 
 def set_folders(folder: Path) -> dict[str, Path]:

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..engine.errors import USAGE, fail
 from .folders import find_files, leave_out
-from .sets import hold_out, missing, refuse_empty, set_folders
+from .sets import group_of, hold_out, missing, refuse_empty, set_folders
 
 Reads = Callable[[Path], bool]
 
@@ -33,13 +32,6 @@ def file_sets(
     sets |= hold_out(sets["train"], identity, split_seed, missing(sets))
     refuse_empty(sets, folder)
     return sets
-
-
-def group_of(path: Path, level: int) -> str:
-    """Return what a file stays together with: the name of the folder at this level, or its own."""
-    if level >= len(path.parts):
-        fail(USAGE, f"--group-level {level}: {path} lies {len(path.parts) - 1} folders deep")
-    return path.parts[level - 1] if level else path.as_posix()
 
 
 def file_identity(path: Path, folder: Path) -> str:
