@@ -115,7 +115,7 @@ def project(request: pytest.FixtureRequest, fork: Fork) -> forked.Project:
 )
 def test_bad_data_is_one_line(project: forked.Project, bad: Bad, tmp_path: Path) -> None:
     bad.spoil(project.make_data(tmp_path))
-    done = project.train(tmp_path, "--max-steps", "3", "--run-dir", "run", *bad.flags)
+    done = project.train(tmp_path, "--max-steps", "9", "--run-dir", "run", *bad.flags)
     assert done.err.count("\n") == 1, done.err
     assert bad.says in done.err
     assert done.code == bad.code and not done.left

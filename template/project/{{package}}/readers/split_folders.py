@@ -36,4 +36,5 @@ def file_sets(
 
 def file_identity(path: Path, folder: Path) -> str:
     """Return a file's path below the folder, and what tells that it was edited: its size."""
-    return f"{path.relative_to(folder).as_posix()} {path.stat().st_size}"
+    name = path.relative_to(folder).as_posix().encode(errors="backslashreplace").decode()
+    return f"{name} {path.stat().st_size if path.exists() else 0}"
