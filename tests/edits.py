@@ -274,9 +274,9 @@ def own_data_in_train(project: Path, package: str, rng: Random) -> None:
     path = at(project, "train.py")
     own_data(project, package, rng)
     add_import(path, f"from {package}.data import open_mine")
-    code = "train_set, test_set = open_mine(args.data)"
+    code = "train_set, val_set, test_set = open_mine(args.data)"
     if rng.random() < 0.5:
-        replace(path, code, "train_set, test_set", "train_set = ", "train, test = ")
+        replace(path, code, "train_set, val_set, test_set")
     else:
         add_before(path, f"if args.data:\n    {code}", "hardware = ")
 
@@ -478,7 +478,7 @@ def engine_function(project: Path, package: str, rng: Random) -> None:
 
 
 # tests that are the template's
-TESTS = [f"tests/test_{name}.py" for name in ("promises", "scripts", "styleguide")]
+TESTS = [f"tests/test_{name}.py" for name in ("promises", "scripts")]
 
 
 def deleted_tests(project: Path, package: str, rng: Random) -> None:
