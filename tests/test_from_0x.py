@@ -59,7 +59,7 @@ def small(project: Path) -> list[str]:
     return [*content["FLAGS"]]
 
 
-@pytest.mark.parametrize("task", ["custom", "language_modeling"])
+@pytest.mark.parametrize("task", ["custom", "image_to_image"])
 def test_page_leads_from_an_old_project_to_a_new_one_that_goes_on_from_its_weights(
     template: Path, tmp_path: Path, task: str
 ) -> None:

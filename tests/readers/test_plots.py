@@ -17,6 +17,8 @@ from project.readers.plots import (
 )
 from torch import Tensor
 
+from rendered import SEVERAL
+
 NOTHING = torch.full((8,), torch.nan)
 
 
@@ -91,5 +93,4 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
 
 def test_matplotlib_is_imported_where_something_is_drawn():
     code = "import sys, project.readers.plots; sys.exit('matplotlib' in sys.modules)"
-    folder = Path(__file__).parents[1]
-    assert run([sys.executable, "-c", code], cwd=folder).returncode == 0  # noqa: S603
+    assert run([sys.executable, "-c", code], cwd=SEVERAL).returncode == 0
