@@ -20,6 +20,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 # the entries of a release speak of its own flags and paths
 UNRELEASED = re.split(r"^## \d", TEXTS["CHANGELOG.md"], maxsplit=1, flags=re.MULTILINE)[0]
+SETS = ("train/", "val/", "test/")
 CURRENT = TEXTS | {"CHANGELOG.md": UNRELEASED}
 SOME_ANSWERS: list[dict[str, Any]] = [
     {},
@@ -175,7 +176,7 @@ def test_paths_exist(render: Render) -> None:
     below = ("", "package/", "template/", "template/tasks/image_classification/")
     for page, text in CURRENT.items():
         for path in re.findall(r"`([\w./-]+(?:\.py|\.md|\.toml|\.yml|\.jinja|/))`", text):
-            if path not in ("data/tokens/", "train/", "test/", "config.toml", "CHANGELOG.md"):
+            if path not in ("data/tokens/", *SETS, "config.toml", "CHANGELOG.md"):
                 assert {f"{folder}{path.rstrip('/')}" for folder in below} & files, (page, path)
 
 
