@@ -46,7 +46,8 @@ class Checkpoints:
             weights = state[name] if isinstance(part, nn.Module) or name == "average" else {}
             if key := not_finite(weights):
                 fail(DIVERGED, f"step {step}: {key} of {name} is not finite; try a lower --lr")
-        numbers = {k: score for k, score in (scores or {}).items() if isinstance(score, float)}
+        found = (scores or {}).items()  # numbers of any library; those by class are in the log
+        numbers = {name: float(score) for name, score in found if not getattr(score, "ndim", 0)}
         content = {"step": step, "scores": numbers, "kinds": self.kinds(), "state": state}
         content |= self.about
         if best:

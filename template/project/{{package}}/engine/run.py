@@ -121,7 +121,7 @@ def identities(dataset: Any) -> list[str]:
     """Return a line for each sample that a data set can tell from others: name, space, content."""
     if isinstance(dataset, Subset):
         names = identities(dataset.dataset)
-        each = len(names) == len(dataset.dataset)  # rather than one for several samples
+        each = len(names) > max(dataset.indices)  # rather than one for several samples
         return [names[index] for index in dataset.indices] if each else names
     if isinstance(dataset, ConcatDataset):
         return [name for part in dataset.datasets for name in identities(part)]
