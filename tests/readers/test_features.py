@@ -1,10 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 from project.readers import features
 from project.readers.features import count_numbers, find_scale, fit_columns, parts_of, prepare
 from project.readers.kinds import read_columns
-from project.readers.tables import Table, table_of
+from project.readers.tables import Table, part_of
+
+
+def table_of(frame: pl.DataFrame) -> Table:
+    return Table([part_of(Path("rows"), frame)], frame.columns)
 
 
 def table(rows: int) -> Table:
@@ -13,7 +19,7 @@ def table(rows: int) -> Table:
         "c": ["ab"[row % 2] if row % 5 else None for row in range(rows)],
         "t": [f"2030-01-01 {row % 24:02}:00" for row in range(rows)],
     }
-    return table_of(pl.DataFrame(cells), "rows")
+    return table_of(pl.DataFrame(cells))
 
 
 def test_a_scale_is_that_of_a_normal_distribution_whatever_lies_far_out():
@@ -38,7 +44,10 @@ def test_rows_come_as_they_are_however_many_at_once(monkeypatch):
     columns, _ = read_columns(found, {})
     about = fit_columns(found, columns, np.arange(50))
     assert about["categorical"] == {"c": ["", "a", "b"]} and count_numbers(about) == 3
-    numbers, ids = prepare(found, columns, about)
+    numbers, ids = prepare(found, {**columns}, np.arange(50), about)
+    order = np.array([30, 2, 49])
+    some = prepare(found, columns, order, about)
+    assert some[0].equal(numbers[order]) and some[1].equal(ids[order])
     centre, unit = about["numeric"]["n"]
     assert (numbers[:, 0] * unit + centre).tolist() == pytest.approx([*range(50)], abs=1e-4)
     assert ids[:6, 0].tolist() == [1, 3, 2, 3, 2, 1]

@@ -1,15 +1,20 @@
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from project.engine.errors import DATA
 from project.readers.kinds import Column, as_moments, read_columns
-from project.readers.tables import table_of
+from project.readers.tables import Table, part_of
+
+
+def table_of(frame: pl.DataFrame) -> Table:
+    return Table([part_of(Path("rows"), frame)], frame.columns)
 
 
 def read(*cells: str | None, kind: str | None = None) -> Column:
-    table = table_of(pl.DataFrame({"x": cells}, {"x": pl.String}), "rows")
+    table = table_of(pl.DataFrame({"x": cells}, {"x": pl.String}))
     return read_columns(table, {} if kind is None else {"x": kind})[0]["x"]
 
 
@@ -55,11 +60,11 @@ def test_none_is_a_text_here_because_a_class_may_be_called_so():
 
 def test_the_hash_of_a_row_does_not_depend_on_kinds_and_order():
     frame = pl.DataFrame({"x": ["1", "2", "NA"], "y": ["a", None, "3"]})
-    found = read_columns(table_of(frame, "rows"), {})[1]
-    other = table_of(frame.select("y", "x"), "rows")
+    found = read_columns(table_of(frame), {})[1]
+    other = table_of(frame.select("y", "x"))
     for kinds in ({"x": "categorical"}, {"x": "", "y": ""}):
         assert np.array_equal(read_columns(other, kinds)[1], found)
-    swapped = table_of(frame.rename({"x": "y", "y": "x"}), "rows")
+    swapped = table_of(frame.rename({"x": "y", "y": "x"}))
     assert not (read_columns(swapped, {})[1] == found).any()
 
 

@@ -8,7 +8,11 @@ import polars as pl
 import pytest
 from project.engine.errors import DATA, USAGE, Ending
 from project.readers import tables
-from project.readers.tables import Table, read_table, table_of
+from project.readers.tables import Table, part_of, read_table
+
+
+def table_of(frame: pl.DataFrame) -> Table:
+    return Table([part_of(Path("rows"), frame)], frame.columns)
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -190,7 +194,7 @@ def test_what_is_no_parquet_file_is_refused(tmp_path, capsys, content):
 
 
 def numbers(cells: list[str]) -> pl.Series:
-    return table_of(pl.DataFrame({"x": cells}), "rows").numbers("x", "--x")
+    return table_of(pl.DataFrame({"x": cells})).numbers("x", "--x")
 
 
 def test_numbers_keep_every_digit_and_may_be_missing():

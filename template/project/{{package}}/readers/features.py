@@ -83,7 +83,9 @@ def categories_of(column: Column) -> pl.Series:
     return column.cells.set(is_missing(column.cells), "")
 
 
-def prepare(table: Table, columns: Columns, about: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def prepare(
+    table: Table, columns: Columns, rows: np.ndarray, about: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
     """Return (rows, N) scaled numbers, NaN where one is missing, and (rows, K) ids of categories.
 
     An id of 0 is a category that training did not meet, or only once. Columns that have been
@@ -94,22 +96,22 @@ def prepare(table: Table, columns: Columns, about: dict[str, Any]) -> tuple[Tens
         _, places, cells = columns.pop(name)
         parts = parts_of(cells, time["first"])
         scaled += [(parts[part], places, scale) for part, scale in time["parts"].items()]
-    numbers = np.empty((len(table), len(scaled)), np.float32)
-    for first in range(0, len(table), AT_ONCE):
-        rows = slice(first, first + AT_ONCE)
+    numbers = np.empty((len(rows), len(scaled)), np.float32)
+    for first in range(0, len(rows), AT_ONCE):
+        some = rows[first : first + AT_ONCE]
         for column, (values, places, (centre, unit)) in enumerate(scaled):
-            part = values[rows] if places is None else values[places[rows]]
-            numbers[rows, column] = scale_numbers(part, centre, unit)
+            part = values[some if places is None else places[some]]
+            numbers[first : first + AT_ONCE, column] = scale_numbers(part, centre, unit)
     scaled.clear()
-    ids = np.empty((len(table), len(about["categorical"])), np.int64)
+    ids = np.empty((len(rows), len(about["categorical"])), np.int64)
     for column, (name, known) in enumerate(about["categorical"].items()):
-        names, places = categories_of(columns[name]), columns.pop(name).values
+        names, places = categories_of(columns[name]), columns.pop(name).values[rows]
         numbered = places_of(names, pl.Series(known, dtype=pl.String), otherwise=-1) + 1
         ids[:, column] = numbered[places]
         new = np.flatnonzero(ids[:, column] == 0)
-        if known and len(new) > len(table) / 2 and is_main_process():
+        if known and len(new) > len(rows) / 2 and is_main_process():
             reason = f"training knew no such category as {shown(names[int(places[new[0]])])}"
-            warn(f"{table.name}: column {name}: of {len(new)} of {len(table)} cells, {reason}")
+            warn(f"{table.name}: column {name}: of {len(new)} of {len(rows)} cells, {reason}")
     return torch.from_numpy(numbers), torch.from_numpy(ids)
 
 

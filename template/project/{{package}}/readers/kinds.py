@@ -27,28 +27,34 @@ def read_columns(
     A column has the kind that is named, "" for none; or the one that it looks like.
     """
     names = table.columns if names is None else names
-    parts: dict[str, list[np.ndarray | pl.Series]] = {name: [] for name in names}
+    numbers: dict[str, np.ndarray] = {}
+    texts: dict[str, list[pl.Series]] = {name: [] for name in names}
     wanted: Wanted = dict.fromkeys(names, pl.String)
+    first = 0
     for block in table.blocks(wanted):
+        rows = slice(first, first := first + len(block))
         for name in names:
             part = compact(block.drop_in_place(name), kinds.get(name) in ("categorical", "time"))
-            wanted[name] = pl.Float64 if isinstance(part, np.ndarray) else pl.String
-            parts[name].append(part)
+            if isinstance(part, pl.Series):
+                texts[name].append(part)
+                continue
+            if name not in numbers:
+                numbers[name] = np.empty(len(table), part.dtype)
+            numbers[name] = numbers[name].astype(np.result_type(numbers[name], part), copy=False)
+            numbers[name][rows] = part
+            wanted[name] = pl.Float64
     columns, hashes = {}, np.zeros(len(table), np.uint64)
     for name in names:
-        found, kind = parts.pop(name), kinds.get(name)
-        numbers = [part for part in found if isinstance(part, np.ndarray)]
-        texts = [part for part in found if isinstance(part, pl.Series)]
-        if not texts:
-            values = np.concatenate(numbers)
+        values, found, kind = numbers.pop(name, None), texts.pop(name), kinds.get(name)
+        if not found and values is not None:
             added = hash_numbers(values, hash_texts(pl.Series([name])))
             column = Column("numeric", values, pl.Series([""]))
             if kind is None and np.isnan(values).all():
                 column = Column("categorical", np.zeros(len(values), np.uint32), pl.Series([""]))
         else:
-            if numbers:  # as text they are to be known, too
-                texts = [table.read([name])[name].cast(pl.Categorical)]
-            column, added = read_texts(table, pl.concat(texts), kind)
+            if values is not None:  # only here and there a number: as text it is to be known, too
+                found = [table.read([name])[name].cast(pl.Categorical)]
+            column, added = read_texts(table, pl.concat(found), kind)
         hashes += added
         if kind != "":
             columns[name] = column
@@ -91,9 +97,8 @@ def read_texts(table: Table, cells: pl.Series, kind: str | None) -> tuple[Column
         return Column(kind, places, moments.extend_constant(None, 1)), hashes
     # different cells may be one category
     same = texts.filter(texts != "").unique().sort().extend_constant("", 1)
-    return Column(
-        "categorical", np.append(places_of(texts, same), len(same) - 1)[places], same
-    ), hashes
+    found = np.append(places_of(texts, same), len(same) - 1).astype(np.uint32)
+    return Column("categorical", found[places], same), hashes
 
 
 def find_kind(raw: pl.Series, numbers: pl.Series, moments: pl.Series, counts: np.ndarray) -> str:

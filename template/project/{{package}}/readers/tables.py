@@ -19,7 +19,7 @@ JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", *JSON_LINES, ".parquet")
 MISSING = ("na", "n/a", "nan", "none", "null", "")  # in lower case, where a number may be missing
 LONGEST_FIELD = 2**31 - 1  # characters; a document in a cell may have many
-BLOCK, LONGEST_ROW = 2**21, 2**26  # bytes that are read at a time; and of one row
+BLOCK, LONGEST_ROW = 3 * 2**19, 2**26  # bytes that are read at a time; and of one row
 MARK = b"\xef\xbb\xbf"  # that spreadsheets put at the beginning
 NEWLINE, RETURN, QUOTE = b'\n\r"'
 
@@ -152,12 +152,8 @@ def read_table(paths: list[Path]) -> Table:
     return Table(parts, columns)
 
 
-def table_of(frame: pl.DataFrame, name: str) -> Table:
-    """Return made-up rows as a table; its cells are text."""
-    return Table([part_of(Path(name), frame)], frame.columns)
-
-
 def part_of(path: Path, frame: pl.DataFrame) -> Part:
+    """Return rows that are in memory, text in all columns."""
     return Part(path, len(frame), lambda wanted: iter([frame.select(*wanted)]))
 
 
