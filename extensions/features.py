@@ -48,7 +48,8 @@ TASKS = {
         model_class="ResNet",
         blocks=(
             *("residual", "standardize", "cross_entropy", "accuracy", "class_weights"),
-            *("initialize", "class_folders", "folders", "images", "predictions", "rgb"),
+            *("initialize", "class_folders", "folders", "hold_out", "images"),
+            *("predictions", "rgb"),
         ),
         dependencies=("pillow>=11", "torchvision>=0.26"),
     ),
@@ -114,7 +115,7 @@ TASKS = {
         model_class="TextEncoder",
         blocks=(
             *("transformer_block", "cross_entropy", "f1", "rotary", "init_transformer"),
-            *("class_weights", "predictions", "sets", "tables"),
+            *("class_weights", "hold_out", "predictions", "sets", "tables"),
         ),
         dependencies=("polars>=1.35",),
         extras={"tokenizers": ("tokenizers>=0.22",)},
@@ -126,7 +127,7 @@ TASKS = {
         model_class="GPT",
         blocks=(
             *("transformer_block", "cross_entropy", "next_token", "rotary", "init_transformer"),
-            "sets",
+            *("hold_out", "set_folders", "sets"),
         ),
         extras={"tiktoken": ("tiktoken>=0.12",)},
     ),
@@ -149,7 +150,7 @@ TASKS = {
         model_class="PatchTransformer",
         blocks=(
             *("transformer_block", "quantile", "forecast_scores", "init_transformer"),
-            *("rotary", "window_scale", "plots", "predictions", "sets", "tables"),
+            *("rotary", "window_scale", "plots", "predictions", "tables"),
         ),
         dependencies=("matplotlib>=3.10", "polars>=1.35"),
     ),
@@ -169,7 +170,7 @@ TASKS = {
         description="A network of my own",
         model_name="network",
         model_class="Network",
-        blocks=("loss", "metric", "predictions", "sets"),
+        blocks=("hold_out", "loss", "metric", "predictions", "sets"),
     ),
 }
 
@@ -274,9 +275,13 @@ BLOCKS = {
     "class_folders": Block(
         "readers/class_folders.py",
         "files in class folders",
-        needs=("sets", "split_folders"),
+        needs=("set_folders", "split_folders"),
     ),
-    "coco": Block("readers/coco.py", "boxes in COCO's JSON", needs=("folders", "sets")),
+    "coco": Block(
+        "readers/coco.py",
+        "boxes in COCO's JSON",
+        needs=("folders", "hold_out", "set_folders", "sets"),
+    ),
     "features": Block(
         "readers/features.py", "columns of a table, scaled and numbered", needs=("kinds", "tables")
     ),
@@ -298,10 +303,14 @@ BLOCKS = {
         "readers/row_hash.py", "what a row of a table is known by", needs=("sets", "tables")
     ),
     "split_folders": Block(
-        "readers/split_folders.py", "files of three sets", needs=("folders", "sets")
+        "readers/split_folders.py",
+        "files of three sets",
+        needs=("folders", "hold_out", "set_folders"),
     ),
     "sounds": Block("readers/sounds.py", "sound files, brought to one rate and length"),
-    "sets": Block("readers/sets.py", "training, validation and test set"),
+    "hold_out": Block("readers/hold_out.py", "samples kept out of training", needs=("sets",)),
+    "set_folders": Block("readers/set_folders.py", "folders of three sets", needs=("sets",)),
+    "sets": Block("readers/sets.py", "the names of three sets"),
     "tables": Block("readers/tables.py", "CSV, JSONL and Parquet files"),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
 }

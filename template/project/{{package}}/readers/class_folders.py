@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..engine.errors import DATA, fail, warn
 from ..engine.processes import is_main_process
-from .sets import set_folders
+from .set_folders import set_folders
 from .split_folders import file_sets
 
 Labelled = list[tuple[Path, int]]

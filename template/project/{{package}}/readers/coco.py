@@ -13,7 +13,9 @@ from torch import Tensor
 from ..engine.errors import DATA, USAGE, fail
 from ..engine.processes import is_main_process
 from .folders import leave_out
-from .sets import SPELLINGS, group_of, hold_out, missing, refuse_empty, set_folders
+from .hold_out import hold_out
+from .set_folders import group_of, set_folders
+from .sets import SPELLINGS
 
 LISTS = ("images", "categories", "annotations")
 
@@ -60,9 +62,7 @@ def coco_sets(
     def identity(entry: Annotated) -> str:
         return group_of(Path(entry.name), level)
 
-    sets |= hold_out(sets["train"], identity, split_seed, missing(sets))
-    refuse_empty(sets, files["train"])
-    return sets, classes
+    return hold_out(sets, identity, split_seed, str(files["train"])), classes
 
 
 def coco_files(places: list[Path]) -> dict[str, Path]:

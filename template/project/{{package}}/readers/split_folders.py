@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .folders import find_files, leave_out
-from .sets import group_of, hold_out, missing, refuse_empty, set_folders
+from .hold_out import hold_out
+from .set_folders import group_of, set_folders
 
 Reads = Callable[[Path], bool]
 
@@ -29,9 +30,7 @@ def file_sets(
     def identity(path: Path) -> str:
         return group_of(path.relative_to(places["train"]), level)
 
-    sets |= hold_out(sets["train"], identity, split_seed, missing(sets))
-    refuse_empty(sets, folder)
-    return sets
+    return hold_out(sets, identity, split_seed, str(folder))
 
 
 def file_identity(path: Path, folder: Path) -> str:
