@@ -38,12 +38,13 @@ def open_images(config, train_transform, test_transform):
 """
 ALBUMENTATIONS = """
 class Changed(Images):
-    change = None
+    def __init__(self, images, labels, transform):
+        super().__init__(images, labels, transform)
+        self.change = albumentations.Compose(
+            [albumentations.HorizontalFlip(), albumentations.GaussNoise(p=0.5)]
+        )
 
     def __getitem__(self, index):
-        if self.change is None:
-            steps = [albumentations.HorizontalFlip(), albumentations.GaussNoise(p=0.5)]
-            self.change = albumentations.Compose(steps)
         image, label = super().__getitem__(index)
         changed = self.change(image=image.permute(1, 2, 0).numpy())["image"]
         return torch.from_numpy(np.ascontiguousarray(changed)).permute(2, 0, 1), label

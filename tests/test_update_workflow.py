@@ -20,8 +20,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the job runs on ubuntu-latest"),
 ]
 
-BRANCH = "copier-update-0.2.0"
-TITLE = "Update to copier-pytorch 0.2.0"
+BRANCH = "copier-update-1.1.0"
+TITLE = "Update to copier-pytorch 1.1.0"
 # an update of one line, where only what follows it matters
 SMALL = {"SMALL": "1"}
 # what the runner has and these tests have not: uvx with its downloads, and gh with its GitHub
@@ -147,15 +147,15 @@ def body(arguments: list[str]) -> str:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template with two releases, 0.1.0 and 0.2.0; the second changes the end of a file."""
+    """The template with two releases, 1.0.0 and 1.1.0; the second changes the end of a file."""
     folder = copy_parts(tmp_path_factory.mktemp("template") / "copier-pytorch")
     git(folder, "init", "--quiet")
     commit(folder)
-    git(folder, "tag", "v0.1.0")
+    git(folder, "tag", "v1.0.0")
     lint = folder / "template" / "project" / "ruff.toml"
-    lint.write_text(lint.read_text(encoding="utf-8") + "# of 0.2.0\n", encoding="utf-8")
+    lint.write_text(lint.read_text(encoding="utf-8") + "# of 1.1.0\n", encoding="utf-8")
     commit(folder)
-    git(folder, "tag", "v0.2.0")
+    git(folder, "tag", "v1.1.0")
     return folder
 
 
@@ -165,17 +165,17 @@ def projects(template: Path) -> dict[str, Path]:
     answers = ANSWERS | {"updates": "github"}
     return {
         version: copy(template, template.parent / version, version, **answers)
-        for version in ("0.1.0", "0.2.0")
+        for version in ("1.0.0", "1.1.0")
     }
 
 
 @pytest.fixture
 def repository(projects: dict[str, Path], tmp_path: Path) -> Repository:
-    return Repository(tmp_path, projects["0.1.0"])
+    return Repository(tmp_path, projects["1.0.0"])
 
 
 def test_newest_release_is_left_alone(projects: dict[str, Path], tmp_path: Path) -> None:
-    repository = Repository(tmp_path, projects["0.2.0"])
+    repository = Repository(tmp_path, projects["1.1.0"])
     assert repository.run_job() == Job(False, "There is no newer release of the template.\n")
     assert repository.branches == {"main"}
     assert repository.opened() == []
@@ -193,10 +193,10 @@ def test_newer_release_becomes_one_pull_request(
     assert opened[opened.index("--base") + 1] == "main"
     assert "--draft" not in opened
     # the body is what the update itself has said
-    assert body(opened).startswith("From 0.1.0 to 0.2.0.")
+    assert body(opened).startswith("From 1.0.0 to 1.1.0.")
     assert body(opened) in job.log
 
-    assert files(repository.checkout(BRANCH)) == files(projects["0.2.0"])
+    assert files(repository.checkout(BRANCH)) == files(projects["1.1.0"])
     assert git(repository.bare, "log", "--format=%s", f"main..{BRANCH}") == f"{TITLE}\n"
 
 
@@ -210,7 +210,7 @@ def test_branch_or_pull_request_that_is_there_is_left_alone(repository: Reposito
         before = git(repository.bare, "show-ref")
         job = repository.run_job()
         assert not job.failed
-        assert "0.2.0 has been here" in job.log
+        assert "1.1.0 has been here" in job.log
         assert git(repository.bare, "show-ref") == before
         assert len(repository.opened()) == 1
 
@@ -224,7 +224,7 @@ def test_conflict_becomes_a_draft_with_its_markers(repository: Repository) -> No
     assert opened[opened.index("--title") + 1] == f"{TITLE}, with conflicts"
     assert "look for <<<<<<< in:\nruff.toml\n" in body(opened)
     lint = (repository.checkout(BRANCH) / "ruff.toml").read_text(encoding="utf-8")
-    for line in ("<<<<<<< ", "# mine\n", "=======\n", "# of 0.2.0\n", ">>>>>>> "):
+    for line in ("<<<<<<< ", "# mine\n", "=======\n", "# of 1.1.0\n", ">>>>>>> "):
         assert line in lint
 
 

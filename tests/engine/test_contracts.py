@@ -146,7 +146,7 @@ class Stream(IterableDataset):
 @pytest.mark.parametrize(
     ("dataset", "said"),
     [
-        (Stream(), "Stream: a stream has no sample by number"),
+        (Stream(), "Stream is a stream"),
         ([], "is empty"),
         ([{"image": torch.ones(3), "label": 1}] * 2, "a dict of image, label"),
         ([(torch.ones(3), 0), (torch.ones(4), 0)], "([3], int) and ([4], int)"),
@@ -186,6 +186,14 @@ def test_a_loss_of_anybodys_is_the_same_in_pieces(criterion: Any) -> None:
             (criterion(net(inputs), targets) * weight).backward()
         gradients.append(net.weight.grad.clone())  # type: ignore[union-attr]
     torch.testing.assert_close(*gradients)
+
+
+def test_a_collate_fn_of_ones_own_that_fails_keeps_its_own_words() -> None:
+    def broken(samples: list[Any]) -> None:
+        raise TypeError("a mistake of mine")
+
+    with pytest.raises(TypeError, match="a mistake of mine"):
+        next(iter(Loader(PAIRS, 2, workers=0, collate_fn=broken)))
 
 
 def test_a_loss_without_a_count_is_taken_over_the_samples() -> None:
@@ -267,6 +275,12 @@ def test_what_does_not_fit_is_found_before_anything_is_trained(
         best.pick(rehearse(net, Loader(PAIRS, 5), criterion, metric, PRECISION))
     assert stopped.value.code == USAGE
     assert said in capsys.readouterr().err
+
+
+def test_a_score_by_class_cannot_decide(capsys) -> None:
+    with pytest.raises(SystemExit):
+        Best("recall", higher=True, patience=0).pick({"recall": torch.ones(3)})
+    assert "is not one number" in capsys.readouterr().err
 
 
 def test_what_fits_is_not_changed_by_the_rehearsal(capsys) -> None:

@@ -18,10 +18,11 @@ from unittest.mock import patch
 
 import pytest
 import torch
+import torchmetrics
 from project.engine import processes
 from project.engine.checkpoint import Checkpoints
 from project.engine.errors import DEVICE, MISMATCH, NOT_WRITTEN, USAGE, Ending
-from project.engine.evaluate import evaluate
+from project.engine.evaluate import evaluate, rehearse
 from project.engine.launch import launch, status
 from project.engine.loader import Loader
 from project.engine.optimize import Average, clip_gradients, decay_groups, micro_batches
@@ -90,10 +91,38 @@ def score(size: int) -> dict[str, float]:
     return evaluate(net, loader, Criterion(), Seen(), Precision(torch.device("cpu"), "none"))
 
 
+def score_by_theirs(size: int) -> dict[str, float]:
+    """Score with metrics of torchmetrics: one that counts and, for all, one that keeps samples."""
+    torch.manual_seed(0)
+    pairs = [(torch.randn(5), number % 3) for number in range(size)]
+    net, kinds = processes.wrap(nn.Linear(5, 3)), {"num_classes": 3}
+    found = {"accuracy": torchmetrics.Accuracy("multiclass", **kinds)}
+    if size > 2:
+        found["auroc"] = torchmetrics.AUROC("multiclass", **kinds)
+    metrics, loss = torchmetrics.MetricCollection(found), nn.CrossEntropyLoss()
+    precision = Precision(torch.device("cpu"), "none")
+    loader = Loader(pairs, 2)
+    rehearse(net, loader, loss, metrics, precision)
+    return evaluate(net, loader, loss, metrics, precision)
+
+
+def too_few() -> str:
+    """Say why a metric that keeps samples cannot score fewer batches than processes."""
+    net, metric = nn.Linear(5, 3), torchmetrics.AUROC("multiclass", num_classes=3)
+    loader = Loader([(torch.zeros(5), 0)], 2)
+    try:
+        rehearse(net, loader, nn.CrossEntropyLoss(), metric, Precision(torch.device("cpu"), "none"))
+    except Ending as ending:
+        return ending.reason
+    return ""
+
+
 def everything() -> dict:
     return {
         "trainings": {how: train(*how) for how in TRAININGS},
         "scores": {size: score(size) for size in SIZES},
+        "scores by theirs": {size: score_by_theirs(size) for size in SIZES},
+        "too few": too_few(),
     }
 
 
@@ -259,6 +288,19 @@ def test_the_test_pass_is_exact_on_any_number_of_samples(both, size):
     for found in both:
         assert found["scores"][size] == pytest.approx(expected, rel=1e-13)
         assert found["scores"][size]["seen"] == size
+
+
+@pytest.mark.filterwarnings("ignore:.*(No positive|No negative|before the ``update``)")
+@pytest.mark.parametrize("size", SIZES)
+def test_metrics_of_torchmetrics_are_those_of_one_process(both, size):
+    expected = score_by_theirs(size)
+    for found in both:
+        assert found["scores by theirs"][size] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_metric_that_keeps_samples_needs_a_batch_in_each_process(both):
+    for found in both:
+        assert "AUROC: needs a batch in each process" in found["too few"]
 
 
 def test_a_flag_of_one_process_is_known_to_both(both):

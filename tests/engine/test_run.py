@@ -279,12 +279,13 @@ def test_a_run_whose_last_save_failed_does_not_end_well(capsys):
 def test_the_run_says_what_it_is_about_and_what_came_out(capsys):
     run = Run(Path("runs/a").absolute(), Path("runs/a"), {})
     run.take_data(train=range(5000), val=range(7), test=range(1))
-    run.announce(nn.Linear(99, 10), Precision(CPU, "none"))
+    run.announce(nn.Linear(99, 10), Precision(CPU, "none"), ["cat", "dog"])
     best = Best("accuracy", higher=True, patience=0)
     run.conclude(best)
     best.update({"accuracy": 0.5})
     run.conclude(best)
-    first, second = capsys.readouterr().out.splitlines()
+    first, classes, second = capsys.readouterr().out.splitlines()
+    assert classes == "2 classes: cat, dog"
     assert all(part in first for part in ("1,000 parameters", "cpu", "to runs/a/"))
     assert "samples: train 5,000, val 7, test 1" in first
     assert "accuracy 0.5000" in second and "best.pt" in second
@@ -476,8 +477,9 @@ def trained_on(pets: Any) -> Run:
 
 
 def test_a_run_goes_on_with_the_same_data():
-    again = trained_on(Named(PETS)).take_data(train=Named(PETS), val=[1])
-    assert again["train"]["samples"] == 3 and again["train"]["fingerprint"]
+    run = trained_on(Named(PETS))
+    run.take_data(train=Named(PETS), val=[1])
+    assert run.sets["train"]["samples"] == 3 and run.sets["train"]["fingerprint"]
 
 
 def test_the_run_keeps_which_sample_was_in_which_set():

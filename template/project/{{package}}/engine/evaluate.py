@@ -16,10 +16,7 @@ from .runtime import Precision, looks, move, widest_float
 def evaluate(
     net: nn.Module, loader: Loader, criterion: Any, metric: Any, precision: Precision
 ) -> dict[str, Any]:
-    """Return the loss and the metric over the whole set, the same for any number of processes.
-
-    A score is a number, or a tensor: one number a class, or a matrix.
-    """
+    """Return the loss and the metric over the whole set, the same for any number of processes."""
     net = bare(net)  # processes may have unequal shares, so they must not wait for each other
     device = precision.device
     was_training = net.training
@@ -57,7 +54,7 @@ def add_up(metric: Any) -> None:
 
 
 def scores(metric: Any) -> dict[str, Any]:
-    """Return what the metric computes by name, as floats of Python where it is one number."""
+    """Return what the metric computes by name: floats; tensors of a number a class, or a matrix."""
     found = metric.compute()
     found = found if isinstance(found, dict) else {type(metric).__name__: found}
     return {name: plain(value) for name, value in found.items()}
@@ -78,11 +75,16 @@ def rehearse(
     metric_name = type(metric).__name__
     if lacking := [n for n in ("reset", "update", "compute") if not hasattr(metric, n)]:
         fail(USAGE, f"metric {metric_name}: has no {lacking[0]}(), as those of torchmetrics have")
-    added_up = hasattr(metric, "counters") or hasattr(metric, "set_dtype")  # as theirs
-    if world_size() > 1 and not added_up:
+    sums_itself = hasattr(metric, "sync_on_compute") or isinstance(metric, nn.ModuleDict)
+    if world_size() > 1 and not (sums_itself or hasattr(metric, "counters")):
         way_out = "give it `counters` that can be added up, or take one of torchmetrics"
         fail(USAGE, f"metric {metric_name}: sees the samples of one process only; {way_out}")
-    if not hasattr(criterion, "count") and is_main_process():
+    modules = metric.modules() if isinstance(metric, nn.Module) else ()
+    states = [state for part in modules for state in getattr(part, "metric_state", {}).values()]
+    if len(loader) < world_size() and any(isinstance(state, list) for state in states):
+        fail(USAGE, f"metric {metric_name}: needs a batch in each process; lower --batch-size")
+    counted = hasattr(criterion, "count") or isinstance(criterion, nn.CrossEntropyLoss)
+    if not counted and is_main_process():
         print(f"loss {loss_name} has no count(targets): its mean is taken to be over the samples")
     inputs, targets = move(loader.examples(32), precision.device)
     outputs, part = None, "network"
@@ -97,7 +99,7 @@ def rehearse(
         with precision.device:
             metric.reset()
         metric.update(outputs, targets)
-        return {"loss": loss, **scores(metric)}
+        return {"loss": float(loss), **scores(metric)}
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         given = f"inputs {looks(inputs)}, outputs {looks(outputs)}, targets {looks(targets)}"
         reason = str(error).strip().partition("\n")[0]
@@ -147,9 +149,10 @@ class Best:
 
     def pick(self, scores: dict[str, Any]) -> float:
         """Return the score that decides."""
-        if self.name not in scores:
-            fail(USAGE, f"Best({self.name!r}) in train.py: the scores are {', '.join(scores)}")
-        return float(scores[self.name])
+        numbers = [name for name, score in scores.items() if isinstance(score, float)]
+        if self.name not in numbers:
+            fail(USAGE, f"Best({self.name!r}) in train.py: the numbers are {', '.join(numbers)}")
+        return scores[self.name]
 
     def stale(self) -> bool:
         """Return whether --patience is over; 0 waits for ever."""

@@ -82,8 +82,7 @@ class Guard:
 
     def end_if_diverged(self) -> None:
         """End the run if too many steps in a row were not finite; this waits for the device."""
-        last = int(self.diverged_at)
-        if last:
+        if last := int(self.diverged_at):
             first = last - self.allowed
             steps = f"steps {first} to {last}" if self.allowed else f"step {last}"
             numbers = f"loss {float(self.loss):.4g}, gradient norm {float(self.grad_norm):.4g}"

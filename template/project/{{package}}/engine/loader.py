@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate, get_worker_info
 
 from .errors import DATA, MEMORY, BadSampleError, fail, warn
 from .launch import leave_nobody_behind, signals_blocked
@@ -22,7 +22,7 @@ Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its w
 
 LOOK_SECONDS = 10  # between two looks at whether the workers are alive
 HANG_SECONDS = 600  # without the batch that is due
-STREAM = "a stream has no sample by number, so no run could resume in it; give it a length and them"
+STREAM = "is a stream: a run resumes by the numbers of samples, so use a map-style data set"
 FULL = "shared memory (/dev/shm) is full: give it more (docker run --shm-size=8g), or --workers 0"
 BatchNorm = nn.modules.batchnorm._BatchNorm  # of any dimension, synchronised or not
 
@@ -60,8 +60,8 @@ class Loader:
         weights: Tensor | None = None,
         collate_fn: Callable[[list[Any]], Any] = default_collate,
     ) -> None:
-        if not hasattr(dataset, "__len__"):
-            fail(DATA, f"{type(dataset).__name__}: {STREAM}")
+        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+            fail(DATA, f"{type(dataset).__name__} {STREAM}")
         if not (length := len(dataset)):
             fail(DATA, "the data set is empty")
         lengths = getattr(dataset, "lengths", None)
@@ -213,6 +213,8 @@ class Samples(Dataset):
         try:
             return self.collate_fn(samples)
         except (TypeError, RuntimeError) as error:
+            if self.collate_fn is not default_collate:
+                raise
             kinds = {looks(sample): index for index, sample in zip(indices, samples, strict=True)}
             reason = f"{shortened([*kinds.values()])} make no batch: {' and '.join(kinds)}"
             raise BadSampleError(f"{reason}; transforms make tensors of one shape") from error

@@ -27,8 +27,7 @@ def bounded(kind: Callable[[str], Any], accepts: Callable[[Any], bool], wanted: 
 
     def parse(text: str) -> Any:
         with suppress(ValueError):
-            value = kind(text)
-            if accepts(value):
+            if accepts(value := kind(text)):
                 return value
         raise ArgumentTypeError(f"{text} is not {wanted}")
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
@@ -46,8 +47,8 @@ class Run:
     held: FileLock | None = None  # the folder's lock
     sets: dict[str, Any] = field(default_factory=dict)  # number and fingerprint of their samples
 
-    def take_data(self, **sets: Any) -> dict[str, Any]:
-        """Return number and fingerprint of each set's samples; samples.csv says which is where.
+    def take_data(self, **sets: Any) -> None:
+        """Record number and fingerprint of each set's samples; samples.csv says which is where.
 
         A run that goes on with other data would be another experiment: it is refused.
         """
@@ -60,17 +61,17 @@ class Run:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows((("set", "sample", "content"), *rows))
             write_text(self.folder / "samples.csv", text.getvalue())
-        return self.sets
 
-    def announce(self, net: nn.Module, precision: Precision) -> None:
+    def announce(self, net: nn.Module, precision: Precision, classes: Sequence = ()) -> None:
         """Say what is about to happen."""
         if not is_main_process():
             return
-        parameters = sum(p.numel() for p in net.parameters())
-        samples = ", ".join(f"{name} {about['samples']:,}" for name, about in self.sets.items())
+        size = sum(p.numel() for p in net.parameters())
+        sets = ", ".join(f"{name} {about['samples']:,}" for name, about in self.sets.items())
         where = f"written to {self.shown}/" if self.shown else "nothing is kept"
-        on = f"on {precision.device}{precision.note}"
-        print(f"{parameters:,} parameters {on}; samples: {samples}; {where}")
+        print(f"{size:,} parameters on {precision.device}{precision.note}; samples: {sets}; {where}")
+        if classes:
+            print(f"{len(classes)} classes: {shorten(', '.join(map(str, classes)), 200)}")
         if odd := precision.odd_layers(net):
             print(f"slower than need be, as a size is no multiple of 8: {', '.join(odd)}")
 
@@ -121,7 +122,7 @@ def identities(dataset: Any) -> list[str]:
     """Return a line for each sample that a data set can tell from others: name, space, content."""
     if isinstance(dataset, Subset):
         names = identities(dataset.dataset)
-        each = len(names) > max(dataset.indices)  # rather than one for several samples
+        each = len(names) > max(dataset.indices, default=0)  # not one for several samples
         return [names[index] for index in dataset.indices] if each else names
     if isinstance(dataset, ConcatDataset):
         return [name for part in dataset.datasets for name in identities(part)]
