@@ -96,7 +96,7 @@ def score_by_theirs(size: int) -> dict[str, float]:
     torch.manual_seed(0)
     pairs = [(torch.randn(5), number % 3) for number in range(size)]
     net, kinds = processes.wrap(nn.Linear(5, 3)), {"num_classes": 3}
-    found = {"accuracy": torchmetrics.Accuracy("multiclass", **kinds)}
+    found: dict[str, Any] = {"accuracy": torchmetrics.Accuracy("multiclass", **kinds)}
     if size > 2:
         found["auroc"] = torchmetrics.AUROC("multiclass", **kinds)
     metrics, loss = torchmetrics.MetricCollection(found), nn.CrossEntropyLoss()

@@ -79,7 +79,7 @@ def rehearse(
     if world_size() > 1 and not (sums_itself or hasattr(metric, "counters")):
         way_out = "give it `counters` that can be added up, or take one of torchmetrics"
         fail(USAGE, f"metric {metric_name}: sees the samples of one process only; {way_out}")
-    modules = metric.modules() if isinstance(metric, nn.Module) else ()
+    modules: Any = metric.modules() if isinstance(metric, nn.Module) else ()
     states = [state for part in modules for state in getattr(part, "metric_state", {}).values()]
     if len(loader) < world_size() and any(isinstance(state, list) for state in states):
         fail(USAGE, f"metric {metric_name}: needs a batch in each process; lower --batch-size")

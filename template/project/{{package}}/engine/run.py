@@ -68,8 +68,8 @@ class Run:
             return
         size = sum(p.numel() for p in net.parameters())
         sets = ", ".join(f"{name} {about['samples']:,}" for name, about in self.sets.items())
-        where = f"written to {self.shown}/" if self.shown else "nothing is kept"
-        print(f"{size:,} parameters on {precision.device}{precision.note}; samples: {sets}; {where}")
+        kept = f"written to {self.shown}/" if self.shown else "nothing is kept"
+        print(f"{size:,} parameters on {precision.device}{precision.note}; samples: {sets}; {kept}")
         if classes:
             print(f"{len(classes)} classes: {shorten(', '.join(map(str, classes)), 200)}")
         if odd := precision.odd_layers(net):
