@@ -1,4 +1,4 @@
-"""What it costs to read data: python benchmarks/data.py table"""
+"""What it costs to read data: python benchmarks/data.py table, or shards"""
 
 import os
 import resource
@@ -8,16 +8,19 @@ import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def render(task: str, folder: Path) -> Path:
+def render(task: str, folder: Path, **answers: str) -> Path:
     """Return a project of this task, made in the folder."""
     template, project = folder / "template", folder / task
     ignore = shutil.ignore_patterns(".git", ".venv", "__pycache__")
     shutil.copytree(REPOSITORY, template, ignore=ignore, dirs_exist_ok=True)
-    data = [f"--data={pair}" for pair in (f"task={task}", "package=bench")]
+    answers |= {"task": task, "package": "bench"}
+    data = [f"--data={name}={answer}" for name, answer in answers.items()]
     subprocess.run(
         ["copier", "copy", "--quiet", "--trust", "--defaults", *data, template, project],
         check=True,
@@ -81,5 +84,91 @@ frame.write_csv("flights.csv")
 frame.head(1000).write_csv("few.csv")
 """
 
+
+def shards() -> None:
+    """Read samples of tar files at random, and as webdataset streams them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project = render("image_classification", folder, blocks="[tar_shards]")
+        environment = os.environ | {"PYTHONPATH": str(project)}
+
+        def measure(code: str, *arguments: Any) -> float:
+            command = [sys.executable, "-c", code, *map(str, arguments)]
+            done = subprocess.run(
+                command, check=True, cwd=folder, env=environment, capture_output=True, text=True
+            )
+            return float(done.stdout.split()[-1])
+
+        measure(WRITE_SHARDS)
+        measure(READ_AT_RANDOM, 100, "rate")  # makes the index
+        for parts in ("bytes", "images"):
+            rounds = [
+                (measure(READ_AT_RANDOM, 100, "rate", parts), measure(STREAM, 100, parts))
+                for _ in range(5)
+            ]
+            ours, theirs = (median(rates) for rates in zip(*rounds, strict=True))
+            ratio = median(one / other for one, other in rounds)
+            print(f"{parts}: {ours:,.0f} samples/s at random, {theirs:,.0f} streamed: {ratio:.2f}")
+        for count in (1, 10, 100):
+            print(f"{count} shards: {measure(READ_AT_RANDOM, count, 'memory'):.1f} MB")
+
+
+WRITE_SHARDS = """
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+from webdataset.writer import TarWriter
+
+random = np.random.default_rng(0)
+for shard in range(100):
+    with TarWriter(f"{shard:03}.tar") as writer:
+        for number in range(100):
+            file = BytesIO()
+            coarse = random.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(coarse).resize((256, 256)).save(file, "JPEG", quality=90)
+            parts = {"jpg": file.getvalue(), "cls": str(number)}
+            writer.write({"__key__": f"{number:06}"} | parts)
+print(0)
+"""
+DECODE = """
+import resource
+import sys
+import time
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+paths = sorted(Path().glob("*.tar"))[: int(sys.argv[1])]
+
+
+def decode(parts):
+    if sys.argv[-1] == "images":
+        return np.asarray(Image.open(BytesIO(parts["jpg"])).convert("RGB")), int(parts["cls"])
+    return len(parts["jpg"]), int(parts["cls"])
+"""
+READ_AT_RANDOM = f"""{DECODE}
+from bench.readers.tar_shards import TarShards
+
+dataset = TarShards(paths, decode)
+order = np.random.default_rng(0).permutation(len(dataset)).tolist()
+before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+for index in order:
+    dataset[index]
+rate = len(dataset) / (time.perf_counter() - began)
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(grown / 1024 if sys.argv[2] == "memory" else rate)
+"""
+STREAM = f"""{DECODE}
+import webdataset
+
+streamed = webdataset.WebDataset([str(path) for path in paths], shardshuffle=100, seed=0)
+began = time.perf_counter()
+count = sum(1 for _ in streamed.shuffle(1000).map(decode))
+print(count / (time.perf_counter() - began))
+"""
+
 if __name__ == "__main__":
-    {"table": table}[sys.argv[1]]()
+    {"table": table, "shards": shards}[sys.argv[1]]()

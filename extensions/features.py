@@ -33,11 +33,12 @@ class Block(NamedTuple):
     label: str
     needs: tuple[str, ...] = ()  # blocks that it imports
     task_s_own: bool = False
+    any_data: bool = False  # a reader for whatever is in the files
 
     @property
     def offered(self) -> bool:
         """Whether other tasks may ask for it; how files are read belongs to a task."""
-        return not self.task_s_own and not self.path.startswith("readers/")
+        return not self.task_s_own and (self.any_data or not self.path.startswith("readers/"))
 
 
 TASKS = {
@@ -312,6 +313,9 @@ BLOCKS = {
     "set_folders": Block("readers/set_folders.py", "folders of three sets", needs=("sets",)),
     "sets": Block("readers/sets.py", "the names of three sets"),
     "tables": Block("readers/tables.py", "CSV, JSONL and Parquet files"),
+    "tar_shards": Block(
+        "readers/tar_shards.py", "samples in tar files, laid out as WebDataset does", any_data=True
+    ),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
 }
 

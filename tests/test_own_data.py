@@ -5,20 +5,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import ROOT, Render
 
 PAGE = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
 IMPORTS = """
+from functools import partial
+from io import BytesIO
+
 import albumentations
 import datasets
 import numpy as np
+from PIL import Image
 from torch.utils.data import ConcatDataset, Subset
 from torchvision.datasets import FakeData
 from torchvision.transforms.functional import to_pil_image
 """
-FEW = ("--max-steps", "6", "--image-size", "32", "--device", "cpu", "--amp", "none")
+FEW = ("--max-steps", "6", "--device", "cpu", "--amp", "none")
 
 PAIRS = """
 def open_images(config, train_transform, test_transform):
@@ -31,7 +36,8 @@ def open_images(config, train_transform, test_transform):
     images, labels = draw_images(120, 32, seed=1)
     rows = {"image": [to_pil_image(image) for image in images], "label": labels.tolist()}
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
-    rows = datasets.Dataset.from_dict(rows, features=features)
+    datasets.Dataset.from_dict(rows, features=features).to_parquet("rows.parquet")
+    rows = datasets.load_dataset("parquet", data_files="rows.parquet", split="train")
     train, test = Pairs(rows, train_transform), Pairs(rows, test_transform)
     sets = (Subset(train, range(80)), Subset(test, range(80, 100)), Subset(test, range(100, 120)))
     return Sets(*sets, [*SHAPES])
@@ -70,6 +76,24 @@ DATA = {
 }
 
 
+# a script that writes drawn images into shards
+WRITE_SHARDS = """
+from pathlib import Path
+
+from p.data import draw_images
+from torchvision.transforms.functional import to_pil_image
+from webdataset.writer import TarWriter
+
+for seed, place in enumerate(("train/a", "train/b", "val/a", "test/a")):
+    path = Path("shards", place).with_suffix(".tar")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TarWriter(str(path)) as writer:
+        for number, (image, label) in enumerate(zip(*draw_images(30, 32, seed), strict=True)):
+            parts = {"png": to_pil_image(image), "cls": int(label)}
+            writer.write({"__key__": f"{number:03}"} | parts)
+"""
+
+
 def run(project: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, *command], cwd=project, capture_output=True, text=True, check=False
@@ -78,13 +102,36 @@ def run(project: Path, *command: str) -> str:
     return done.stdout
 
 
+def train_and_resume(project: Path, code: str, *flags: str) -> None:
+    """Put the code into data.py; stop, resume and compare; train and evaluate."""
+    with (project / "p" / "data.py").open("a", encoding="utf-8") as file:
+        file.write(f"\n\n{IMPORTS}\n\n{code}")
+    flags = (*FEW, "--batch-size", "16", "--accumulate", "2", "--workers", "1", *flags)
+    assert "the same, bit for bit" in run(project, "train.py", *flags, "--check-resume")
+    run(project, "train.py", *flags, "--run-dir", "run")
+    assert "samples of test" in run(project, "evaluate.py", "run", "--device", "cpu")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", DATA)
 def test_a_data_set_of_anybodys_trains_and_resumes_exactly(project: Render, kind: str) -> None:
     place = project(task="image_classification", package="p")
-    with (place / "p" / "data.py").open("a", encoding="utf-8") as file:
-        file.write(f"\n\n{IMPORTS}\n\n{DATA[kind]}")
-    flags = (*FEW, "--batch-size", "16", "--accumulate", "2", "--workers", "1")
-    assert "the same, bit for bit" in run(place, "train.py", *flags, "--check-resume")
-    run(place, "train.py", *flags, "--run-dir", "run")
-    assert "samples of test" in run(place, "evaluate.py", "run", "--device", "cpu")
+    train_and_resume(place, DATA[kind], "--image-size", "32")
+
+
+@pytest.mark.slow
+def test_tar_shards_train_and_resume_exactly(project: Render) -> None:
+    place = project(task="image_classification", package="p", blocks=["tar_shards"])
+    run(place, "-c", WRITE_SHARDS)
+    code = f"from p.readers.tar_shards import TarShards\n\n{blocks(PAGE, 'TarShards')}"
+    train_and_resume(place, code, "--data", "shards", "--dataset", "folder", "--image-size", "32")
+
+
+@pytest.mark.slow
+def test_files_of_tokens_train_and_resume_exactly(project: Render) -> None:
+    place = project(task="language_modeling", package="p")
+    (place / "shards").mkdir()
+    for seed, name in enumerate(("train-a", "train-b", "val", "test")):
+        tokens = np.random.default_rng(seed).integers(0, 256, 5000, dtype=np.uint16)
+        tokens.tofile(place / "shards" / f"{name}.bin")
+    train_and_resume(place, blocks(PAGE, "uint16"), "--context", "32")
