@@ -475,7 +475,7 @@ LATER: dict[str, list[Any]] = {
     "user_name": ["Bob"],
     "user_email": ["bob@example.com"],
     "updates": ["github", "renovate"],
-    "blocks": [["attention", "focal"], ["dice", "focal"]],
+    "blocks": [["attention", "f1"], ["dice", "f1"]],
     **{
         name: [not question["default"]]
         for name, question in questions().items()
@@ -536,13 +536,12 @@ def test_what_arrives_later_is_the_owner_s_from_then_on(template: Path, project:
 def test_block_that_is_no_longer_asked_for_stays_if_it_was_changed(
     template: Path, tmp_path: Path
 ) -> None:
-    asked = {"blocks": ["attention", "focal"], "notebook": True}
+    asked = {"blocks": ["attention", "one_hot"], "notebook": True}
     project = copy(template, tmp_path / "project", NEXT, **ANSWERS | asked)
     for name in ("tests/test_attention.py", "notebooks/explore.ipynb"):
         append(project / name, "\n")
-    own = (
-        project / "my_project" / "losses" / "dice.py"
-    )  # of the same name as one that was not asked for
+    # of the same name as one that was not asked for
+    own = project / "my_project" / "losses" / "dice.py"
     own.write_text("# mine\n")
     commit(project)
     before = files(project)
@@ -550,7 +549,7 @@ def test_block_that_is_no_longer_asked_for_stays_if_it_was_changed(
     kept = ["my_project/layers/attention.py", "my_project/ops/rotary.py", "notebooks/explore.ipynb"]
     kept += ["tests/test_attention.py", "tests/test_rotary.py"]
     assert "\n".join(["or what needs them:", *kept, ""]) in done.stdout
-    gone = {"my_project/ops/focal.py", "tests/test_focal.py"}
+    gone = {"my_project/ops/one_hot.py", "tests/test_one_hot.py"}
     assert before.keys() - files(project).keys() == gone
     assert own.read_text() == "# mine\n"
 

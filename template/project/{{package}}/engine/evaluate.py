@@ -149,10 +149,10 @@ class Best:
 
     def pick(self, scores: dict[str, Any]) -> float:
         """Return the score that decides."""
-        numbers = [name for name, score in scores.items() if isinstance(score, float)]
+        numbers = {k: float(score) for k, score in scores.items() if not getattr(score, "ndim", 0)}
         if self.name not in numbers:
             fail(USAGE, f"Best({self.name!r}) in train.py: the numbers are {', '.join(numbers)}")
-        return scores[self.name]
+        return numbers[self.name]
 
     def stale(self) -> bool:
         """Return whether --patience is over; 0 waits for ever."""
