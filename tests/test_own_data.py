@@ -31,6 +31,14 @@ def open_images(config, train_transform, test_transform):
     pairs = [(train_transform(image), label) for image, label in zip(*images)]
     return Sets(pairs[:80], pairs[80:100], pairs[100:], [*SHAPES])
 """
+FIVE_CHANNELS = """
+def open_images(config, train_transform, test_transform):
+    images, labels = draw_images(120, 32, seed=1)
+    images = torch.cat((images, images[:, :2]), dim=1)
+    train, test = Images(images, labels, train_transform), Images(images, labels, test_transform)
+    sets = (Subset(train, range(80)), Subset(test, range(80, 100)), Subset(test, range(100, 120)))
+    return Sets(*sets, [*SHAPES])
+"""
 HUGGING_FACE = """
 def open_images(config, train_transform, test_transform):
     images, labels = draw_images(120, 32, seed=1)
@@ -71,6 +79,7 @@ def blocks(page: str, word: str) -> str:
 DATA = {
     "FakeData and Subset": blocks(PAGE, "FakeData"),
     "a list of pairs": PAIRS,
+    "five channels": FIVE_CHANNELS,
     "Hugging Face": blocks(PAGE, "class Pairs") + HUGGING_FACE,
     "albumentations": ALBUMENTATIONS,
 }

@@ -77,12 +77,12 @@ def test_samples_are_numbered_over_the_files(shards):
 
 def test_an_index_is_made_once_and_again_for_a_file_that_changed(shards, capsys):
     TarShards(shards, decode)
-    assert "3 tar files" in capsys.readouterr().out
+    assert "3 of 3 tar files are new" in capsys.readouterr().out
     TarShards([str(path) for path in shards], decode)
     assert not capsys.readouterr().out
     write_shard(shards[0], range(7))
     assert len(TarShards(shards, decode)) == 15
-    assert "1 tar files" in capsys.readouterr().out
+    assert "1 of 3 tar files are new" in capsys.readouterr().out
 
 
 def test_what_is_no_part_of_a_sample_is_passed_over(folder):

@@ -97,7 +97,7 @@ def open_indexes(paths: list[Path]) -> list[np.ndarray]:
     if is_main_process():
         new = [pair for pair in zip(paths, places, strict=True) if not pair[1].exists()]
         if new:
-            print(f"looking for samples in {len(new)} tar files, once")
+            print(f"{len(new)} of {len(paths)} tar files are new: looking for their samples")
         for path, place in new:
             write_index(path, place)
     share(None)  # the other processes wait for the main one
