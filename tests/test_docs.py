@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from project.readers.sets import SPELLINGS
 
 from conftest import ROOT, Render, outside, questions
 from extensions.features import BLOCKS, LOGGERS, TASKS, block_choices, blocks_of, owned
@@ -20,7 +21,8 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 # the entries of a release speak of its own flags and paths
 UNRELEASED = re.split(r"^## \d", TEXTS["CHANGELOG.md"], maxsplit=1, flags=re.MULTILINE)[0]
-SETS = ("train/", "val/", "test/")
+# what folders of the sets may be called
+SETS = [f"{name}/" for spellings in SPELLINGS.values() for name in spellings]
 CURRENT = TEXTS | {"CHANGELOG.md": UNRELEASED}
 SOME_ANSWERS: list[dict[str, Any]] = [
     {},
