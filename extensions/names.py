@@ -47,7 +47,7 @@ TAKEN_PACKAGES = {
     *STANDARD.split(),
     *WINDOWS,
     *("torch", "torchvision", "torchinfo", "numpy", "pil", "tqdm", "tiktoken", "safetensors"),
-    *("filelock", "tokenizers", "pyarrow", "torchview", "graphviz"),
+    *("filelock", "tokenizers", "polars", "soundfile", "matplotlib", "torchview", "graphviz"),
     *("tensorboard", "wandb", "mlflow", "onnx", "onnxscript", "onnxruntime", "pytest", "ruff"),
     *("train", "evaluate", "predict", "export", "test", "tests", "small", "data", "src"),
     *("notebooks", "slurm", "docs", "dist", "build", "runs"),
