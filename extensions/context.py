@@ -26,6 +26,7 @@ YES_OR_NO = {"y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off",
 # what the owner's files, which no update touches, are written for, and what to do instead
 FOR_GOOD = {
     "task": "make a new project, and take over what you need",
+    "targets": "make a new project, and take over what you need",
     "package": "git mv it, replace its name in code and answers file, and commit",
     "model_name": "git mv it, replace its name in code and answers file, and commit",
     "model_class": "replace it in code and answers file, and commit",

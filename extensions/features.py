@@ -1,7 +1,8 @@
 """The one table: answers -> which files exist, which dependencies.
 
-A new task is a folder below `template/tasks` and a row in TASKS; a new block is its module, its
-test `tests/test_<block>.py` and a row in BLOCKS.
+A new task is a folder below `template/tasks` and a row in TASKS; what it learns in the place of a
+class, a folder in that one and a row in TARGETS; a new block is its module, its test
+`tests/test_<block>.py` and a row in BLOCKS.
 """
 
 import json
@@ -175,6 +176,27 @@ TASKS = {
     ),
 }
 
+# the tasks whose targets may be others than one class: what they are then
+IMAGES_IN_A_TABLE = (
+    *("residual", "standardize", "initialize", "images", "predictions", "folders", "tables"),
+    "target_table",
+)
+TARGETS = {
+    ("image_classification", "labels"): TASKS["image_classification"]._replace(
+        description="Labels of images, any number of them, with a residual network",
+        blocks=(
+            *IMAGES_IN_A_TABLE,
+            *("binary_cross_entropy", "label_scores", "label_columns", "rgb"),
+        ),
+        dependencies=("pillow>=11", "polars>=1.35", "torchvision>=0.26"),
+    ),
+    ("image_classification", "number"): TASKS["image_classification"]._replace(
+        description="A number for each image, with a residual network",
+        blocks=(*IMAGES_IN_A_TABLE, "number_head", "regression_scores", "squared_error"),
+        dependencies=("pillow>=11", "polars>=1.35", "torchvision>=0.26"),
+    ),
+}
+
 TASK_CHOICES = json.dumps({f"{name}: {row.label}": name for name, row in TASKS.items()})
 
 BLOCKS = {
@@ -195,6 +217,7 @@ BLOCKS = {
     "modulated_residual": Block(
         "layers/modulated_residual.py", "a residual block that an embedding steers"
     ),
+    "number_head": Block("layers/number_head.py", "a number in the target's own unit"),
     "pyramid": Block("layers/pyramid.py", "maps of several sizes that know of each other"),
     "residual": Block("layers/residual.py", "two convolutions and a shortcut"),
     "residual_mlp": Block(
@@ -215,6 +238,9 @@ BLOCKS = {
     "adversarial": Block(
         "losses/adversarial.py",
         "relativistic, vanilla, least-squares, hinge and Wasserstein losses of a GAN",
+    ),
+    "binary_cross_entropy": Block(
+        "losses/binary_cross_entropy.py", "cross entropy of classes that exclude nothing"
     ),
     "cross_entropy": Block("losses/cross_entropy.py", "cross entropy that counts its elements"),
     "detection": Block("losses/detection.py", "focal, GIoU and centre-ness loss"),
@@ -251,6 +277,9 @@ BLOCKS = {
     ),
     "initialize": Block("ops/initialize.py", "weights of convolutions to start from"),
     "init_transformer": Block("ops/init_transformer.py", "weights of a transformer to start from"),
+    "label_scores": Block(
+        "ops/label_scores.py", "F1 of labels, of which a sample may have several"
+    ),
     "mel_filters": Block("ops/mel_filters.py", "frequencies to mel bands"),
     "metric": Block("ops/metric.py", "your metric", task_s_own=True, needs=("totals",)),
     "next_token": Block(
@@ -292,6 +321,9 @@ BLOCKS = {
     "kinds": Block(
         "readers/kinds.py", "columns of numbers, times, categories", needs=("row_hash", "tables")
     ),
+    "label_columns": Block(
+        "readers/label_columns.py", "columns of 0 and 1 of a table", needs=("tables",)
+    ),
     "pictures": Block(
         "readers/pictures.py",
         "images without labels, read, drawn, written",
@@ -315,6 +347,11 @@ BLOCKS = {
     "tables": Block("readers/tables.py", "CSV, JSONL and Parquet files"),
     "tar_shards": Block(
         "readers/tar_shards.py", "samples in tar files, laid out as WebDataset does", any_data=True
+    ),
+    "target_table": Block(
+        "readers/target_table.py",
+        "files and their targets, which a table names",
+        needs=("folders", "hold_out", "set_folders", "sets", "tables"),
     ),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
 }
@@ -411,14 +448,22 @@ def with_needs(blocks: Iterable[str]) -> set[str]:
     return found
 
 
-def blocks_of(task: str) -> set[str]:
-    return with_needs(TASKS[task].blocks)
+def row_of(task: str, targets: str = "label") -> Task:
+    return TARGETS.get((task, targets), TASKS[task])
+
+
+def blocks_of(task: str, targets: str = "label") -> set[str]:
+    return with_needs(row_of(task, targets).blocks)
+
+
+def used_by(answers: Mapping[str, Any]) -> set[str]:
+    return blocks_of(answers["task"], answers.get("targets", "label"))
 
 
 def left_out(answers: Mapping[str, Any]) -> list[str]:
     """The paths of the template that these answers leave out of a project."""
     package = answers["package"]
-    blocks = blocks_of(answers["task"]) | with_needs(answers["blocks"])
+    blocks = used_by(answers) | with_needs(answers["blocks"])
     paths = [path for name in OPTIONS if not answers[name] for path in OPTIONS[name].files]
     paths += [path for name, path in UPDATES.items() if name != answers["updates"]]
     if not answers["github_actions"] and answers["updates"] != "github":
@@ -434,7 +479,7 @@ def left_out(answers: Mapping[str, Any]) -> list[str]:
 
 def block_choices(answers: Mapping[str, Any]) -> str:
     """The catalogue as the choices of a question, in YAML."""
-    used = blocks_of(answers["task"])
+    used = used_by(answers)
     reason = "{name}: the task uses it already"
     return json.dumps(
         {
@@ -456,7 +501,7 @@ def owned(answers: Mapping[str, Any], before: str = "") -> list[str]:
     """
     package, model = answers["package"], answers["model_name"]
     there = with_needs(name for name in BLOCKS if f"\n- {name}\n" in before)
-    there |= blocks_of(answers["task"])
+    there |= used_by(answers)
     new = with_needs(answers["blocks"]) - there if before else set()
     blocks = [name for name in BLOCKS if name not in new]
     return [
@@ -478,7 +523,7 @@ def logger_classes(answers: Mapping[str, Any]) -> list[str]:
 def dependencies(answers: Mapping[str, Any]) -> list[str]:
     """What a project needs to run."""
     found = ["filelock>=4", "numpy>=2.1", "torch>=2.11", "torchinfo>=1.8", "tqdm>=4.67"]
-    found += TASKS[answers["task"]].dependencies
+    found += row_of(answers["task"], answers.get("targets", "label")).dependencies
     found += [LOGGERS[name].requirement for name in answers["logger"] if name in LOGGERS]
     if answers["torch_source"] == "rocm":
         found.append(f"triton-rocm; {LINUX}")
@@ -520,6 +565,7 @@ class Features(Extension):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         values: dict[str, Any] = {
+            "row_of": row_of,
             "tasks": TASKS,
             "task_choices": TASK_CHOICES,
             "logger_choices": LOGGER_CHOICES,

@@ -69,7 +69,7 @@ def bound_names() -> set[str]:
     template = Path(__file__).parent.parent / "template"
     paths = [*template.glob("scripts/*.py.jinja")]
     for name in WITH_THE_CLASS:
-        paths += template.glob(f"tasks/*/{name}.py.jinja")
+        paths += template.glob(f"tasks/**/{name}.py.jinja")
     found = (BOUND.findall(path.read_text(encoding="utf-8")) for path in paths)
     return {name for rows in found for row in rows for name in re.findall(r"\w+", " ".join(row))}
 

@@ -14,7 +14,7 @@ from pytest_copie.plugin import Copie
 from xdist.scheduler import LoadScopeScheduling
 
 import forked
-from extensions.features import TASKS
+from extensions.features import TARGETS, TASKS
 from releases import ROOT, copy_parts, render_once
 from rendered import render_projects
 
@@ -24,6 +24,11 @@ ANSWERS = {
     "user_name": "Ada Lovelace",
     "user_email": "ada@example.com",
 }
+
+# the kinds of projects that differ in what they learn: the tasks, and those with other targets, by
+# the name of their folder below template/tasks
+KINDS: dict[str, dict[str, str]] = {task: {"task": task} for task in TASKS}
+KINDS |= {f"{task}/{targets}": {"task": task, "targets": targets} for task, targets in TARGETS}
 
 # the tasks that show what holds of the engine, whose code is the same for all: one reads files in
 # workers, the other has its data in memory
@@ -59,7 +64,7 @@ class ByTask(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, name = nodeid.partition("::")
-        return next((task for task in TASKS if task in name), file)
+        return next((kind for kind in reversed(KINDS) if kind in name), file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -115,15 +120,16 @@ def render(copie_session: Copie, template: Path) -> Render:
 
 @pytest.fixture(scope="session")
 def fork(render: Render) -> Iterator[Fork]:
-    """Return a function from a task to its project, with the process that runs are forked from."""
+    """Return a function from a kind to its project, with the process that runs are forked from."""
     projects: dict[str, forked.Project] = {}
     with ExitStack() as servers:
 
-        def fork(task: str) -> forked.Project:
-            if task not in projects:
-                folder = render(task=task, package=forked.PACKAGE, parallel="ddp", logger=["csv"])
-                projects[task] = servers.enter_context(forked.Project(folder, task))
-            return projects[task]
+        def fork(kind: str) -> forked.Project:
+            if kind not in projects:
+                answers = {"package": forked.PACKAGE, "parallel": "ddp", "logger": ["csv"]}
+                folder = render(**KINDS[kind], **answers)
+                projects[kind] = servers.enter_context(forked.Project(folder, kind))
+            return projects[kind]
 
         yield fork
 

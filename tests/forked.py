@@ -177,7 +177,7 @@ class Project:
         self.folder, self.task = folder, task
         small = example(task)["small"]
         self.random = small["random"]
-        self.networks = {TASKS[task].model_class: small["network"]}
+        self.networks = {TASKS[task.split("/")[0]].model_class: small["network"]}
         self.made_up = runpy.run_path(str(folder / "tests" / "small.py"))
         self.numbers = count()
         surroundings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -10,8 +10,7 @@ import pytest
 from vulture import Vulture
 
 from calls import Calls
-from conftest import Render
-from extensions.features import TASKS
+from conftest import KINDS, Render
 
 # what a project carries -> at most so many; a bound is lowered, and the engine's was raised once,
 # for what 1.0 promises: any data set, three sets that are known again, anybody's loss and metric
@@ -132,11 +131,12 @@ def test_files_to_read_are_found_by_following_calls(tmp_path: Path) -> None:
     assert [*found.values()] == [5, 2, 3]
 
 
-@pytest.fixture(params=TASKS)
+@pytest.fixture(params=KINDS)
 def longest(request: pytest.FixtureRequest, render: Render) -> Path:
-    """A project of each task with what makes its files longest."""
+    """A project of each kind with what makes its files longest."""
     loggers = ["tensorboard", "wandb", "mlflow", "csv"]
-    return render(task=request.param, parallel="ddp", logger=loggers, package="p", model_name="m")
+    names = {"package": "p", "model_name": "m"}
+    return render(**KINDS[request.param], parallel="ddp", logger=loggers, **names)
 
 
 def test_train_is_read_in_one_sitting(longest: Path) -> None:
@@ -171,6 +171,6 @@ def unused(project: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_project_has_nothing_that_nothing_in_it_calls(render: Render, task: str) -> None:
-    assert unused(render(task=task)) == set()
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_project_has_nothing_that_nothing_in_it_calls(render: Render, kind: str) -> None:
+    assert unused(render(**KINDS[kind])) == set()

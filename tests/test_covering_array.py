@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from allpairspy import AllPairs
 
-from conftest import Render
+from conftest import KINDS, Render
 from extensions import features
 from styleguide import broken_rules
 
 VALUES: dict[str, Sequence[Any]] = {
     "project_name": ("a", "Project \"of\" 24 'letters'"),
     "task": tuple(features.TASKS),
+    "targets": ("label", *dict.fromkeys(targets for _, targets in features.TARGETS)),
     "device": ("auto", "cuda", "mps", "cpu"),
     "amp": ("bf16", "fp16", "none"),
     "accumulate": (1, 4),
@@ -44,10 +45,6 @@ VALUES: dict[str, Sequence[Any]] = {
     "slurm": (False, True),
     "blocks": ("none", "all"),
 }
-BLOCKS = {
-    task: {features.BLOCKS[name].path.removesuffix(".py") for name in features.blocks_of(task)}
-    for task in features.TASKS
-}
 # those that can be asked for
 CATALOGUE = {block.path.removesuffix(".py") for block in features.BLOCKS.values() if block.offered}
 ALWAYS = {
@@ -66,12 +63,20 @@ ENGINE = set(
 )
 
 
+def blocks(answers: dict[str, Any]) -> set[str]:
+    """Return the blocks that a project has unasked."""
+    names = features.used_by(answers)
+    return {features.BLOCKS[name].path.removesuffix(".py") for name in names}
+
+
 def possible(row: Sequence[Any]) -> bool:
     """Return whether these values, of which the last or any may be missing, can be together."""
     answers = dict(zip(VALUES, row, strict=False))
     device, torch_source = answers.get("device"), answers.get("torch_source")
+    task, targets = answers.get("task"), answers.get("targets") or "label"
     return not (
-        (device == "cpu" and answers.get("amp") == "fp16")
+        (task and targets != "label" and (task, targets) not in features.TARGETS)
+        or (device == "cpu" and answers.get("amp") == "fp16")
         or (device == "mps" and answers.get("parallel") == "ddp")
         or (device == "cuda" and torch_source == "cpu")
         or (device == "mps" and torch_source in ("cu12x", "cu13x", "rocm"))
@@ -121,10 +126,10 @@ def rows() -> list[dict[str, Any]]:
     found = []
     for row in covering_rows():
         answers = dict(zip(VALUES, row, strict=True))
-        others = CATALOGUE - BLOCKS[answers["task"]]
+        others = CATALOGUE - blocks(answers)
         extra = [block.split("/")[1] for block in others if answers["blocks"] == "all"]
         found.append(answers | {"logger": list(answers["logger"]), "blocks": extra})
-    return found + [{"task": task} for task in BLOCKS]
+    return found + [*KINDS.values()]
 
 
 def expected_files(answers: dict[str, Any]) -> set[str]:
@@ -133,16 +138,16 @@ def expected_files(answers: dict[str, Any]) -> set[str]:
     package = answers.get("package", "my_project")
     model = answers.get("model_name", features.TASKS[task].model_name)
     loggers = {*answers.get("logger", ["tensorboard"])} - {"csv"}
-    blocks = BLOCKS[task] | (CATALOGUE if answers.get("blocks") else set())
+    found = blocks(answers) | (CATALOGUE if answers.get("blocks") else set())
 
     below = {*MODULES, f"{model}.py", *(f"engine/{name}.py" for name in ENGINE)}
-    below |= {f"{block}.py" for block in blocks}
-    folders = {"layers", "losses", "ops", *(block.split("/")[0] for block in blocks)}
+    below |= {f"{block}.py" for block in found}
+    folders = {"layers", "losses", "ops", *(block.split("/")[0] for block in found)}
     below |= {f"{folder}/__init__.py" for folder in folders}
     below |= {f"engine/{name}.py" for name in loggers}
 
     files = ALWAYS | {f"{package}/{name}" for name in below}
-    tested = {block for block in blocks if not block.startswith("readers/")}
+    tested = {block for block in found if not block.startswith("readers/")}
     files |= {f"tests/test_{block.split('/')[1]}.py" for block in tested}
     if answers.get("github_actions", True):
         files |= {".github/workflows/ci.yml", ".github/workflows/audit.yml"}

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from project.readers.sets import SPELLINGS
 
-from conftest import ROOT, Render, outside, questions
-from extensions.features import BLOCKS, LOGGERS, TASKS, block_choices, blocks_of, owned
+from conftest import KINDS, ROOT, Render, outside, questions
+from extensions.features import BLOCKS, LOGGERS, TASKS, block_choices, owned, used_by
 from releases import copy_parts
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -142,7 +142,8 @@ def test_each_block_is_listed_with_those_who_use_it() -> None:
     assert listed == {
         name: (
             block.label,
-            {task for task in TASKS if name in blocks_of(task)} or {"who asks for it"},
+            {kind["task"] for kind in KINDS.values() if name in used_by(kind)}
+            or {"who asks for it"},
         )
         for name, block in BLOCKS.items()
         if block.offered
@@ -152,9 +153,9 @@ def test_each_block_is_listed_with_those_who_use_it() -> None:
 def test_flags_exist(render: Render) -> None:
     flags = set()
     texts = dict(CURRENT)
-    for task in TASKS:
-        project = render(task=task, parallel="ddp")
-        texts[task] = read(project, "README.md")
+    for kind, answers in KINDS.items():
+        project = render(**answers, parallel="ddp")
+        texts[kind] = read(project, "README.md")
         for path in project.rglob("*.py"):
             flags |= set(re.findall(r"\(\s*\"(--[a-z-]+)\"", path.read_text(encoding="utf-8")))
     assert "--batch-size" in flags
@@ -168,12 +169,12 @@ def test_flags_exist(render: Render) -> None:
 
 def test_paths_exist(render: Render) -> None:
     files = {p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*") if ".venv" not in p.parts}
-    for task in TASKS:
-        rest = [choice["value"] for choice in json.loads(block_choices({"task": task})).values()]
-        rest = [name for name in rest if name not in blocks_of(task)]
+    for kind in KINDS.values():
+        rest = [choice["value"] for choice in json.loads(block_choices(kind)).values()]
+        rest = [name for name in rest if name not in used_by(kind)]
         every = {"docker": True, "notebook": True, "logger": ["tensorboard", "wandb", "mlflow"]}
         every |= {"updates": "github"}
-        project = render(task=task, package="package", blocks=rest, **every)
+        project = render(**kind, package="package", blocks=rest, **every)
         files |= {path.relative_to(project).as_posix() for path in project.rglob("*")}
     below = ("", "package/", "template/", "template/tasks/image_classification/")
     for page, text in CURRENT.items():

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 import forked
-from conftest import SAMPLED, Fork
-from extensions.features import TASKS
+from conftest import KINDS, SAMPLED, Fork
 from forked import STRICT, Fault
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="runs are forked, as on Linux")
@@ -44,7 +43,7 @@ def run(project: forked.Project, place: Path, *command: str, code: int = 0, **ho
     return done.out if code in (0, 75) else done.err
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=KINDS)
 def project(request: pytest.FixtureRequest, fork: Fork) -> forked.Project:
     return fork(request.param)
 
@@ -57,7 +56,7 @@ def sampled(request: pytest.FixtureRequest, fork: Fork) -> forked.Project:
 @pytest.fixture(scope="module")
 def trained(project: forked.Project, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A run that is long enough to learn something, stopped by Ctrl-C and resumed."""
-    place = project.make_data(tmp_path_factory.mktemp(project.task))
+    place = project.make_data(tmp_path_factory.mktemp(project.task.replace("/", "-")))
     example = forked.example(project.task)
     for name, text in example.get("files", {}).items():
         (place / name).write_text(text, encoding="utf-8")
@@ -83,11 +82,11 @@ def test_stopped_and_resumed_run_has_learned_what_a_trivial_model_does_not(
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("task", TASKS)
-def test_default_run_reaches_the_stated_score(fork: Fork, task: str, tmp_path: Path) -> None:
-    command = [sys.executable, *STRICT, str(fork(task).folder / "train.py")]
+@pytest.mark.parametrize("kind", KINDS)
+def test_default_run_reaches_the_stated_score(fork: Fork, kind: str, tmp_path: Path) -> None:
+    command = [sys.executable, *STRICT, str(fork(kind).folder / "train.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
-    example = forked.example(task)
+    example = forked.example(kind)
     score = done.stdout.split(f"best {example['score']} ")[1].split(";")[0]
     assert reaches(score, example["reached"], example), done.stdout
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Render, questions
+from conftest import KINDS, ROOT, Render, questions
 from extensions.features import (
     BLOCKS,
     LOGGER_CHOICES,
     LOGGERS,
     OPTIONS,
+    TARGETS,
     TASK_CHOICES,
     TASKS,
     TORCH_BUILDS,
@@ -20,6 +21,7 @@ from extensions.features import (
     blocks_of,
     left_out,
     owned,
+    used_by,
     with_needs,
 )
 
@@ -40,6 +42,7 @@ def choices(question: str) -> set[str]:
 
 def test_questions_offer_what_the_table_knows() -> None:
     assert choices("task") == set(TASKS)
+    assert choices("targets") == {"label", *(targets for _, targets in TARGETS)}
     assert choices("logger") == {"csv", *LOGGERS}
     assert choices("torch_source") == {"pypi", *TORCH_BUILDS}
     assert choices("updates") == {"none", *UPDATES}
@@ -51,11 +54,19 @@ def test_each_task_has_a_folder() -> None:
     assert folders == set(TASKS)
 
 
+def files_in(kind: str) -> set[str]:
+    folder = ROOT / "template" / "tasks" / kind
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
 def test_each_task_s_folder_has_the_same_files() -> None:
-    files = [
-        {path.name for path in (ROOT / "template" / "tasks" / task).iterdir()} for task in TASKS
-    ]
-    assert all(names == files[0] for names in files)
+    assert all(files_in(task) == files_in("custom") for task in TASKS)
+
+
+def test_a_folder_of_other_targets_has_files_in_the_place_of_the_task_s() -> None:
+    for task, targets in TARGETS:
+        found = files_in(f"{task}/{targets}")
+        assert {"data.py.jinja", "example.toml"} <= found <= files_in(task)
 
 
 def is_reader(name: str) -> bool:
@@ -87,13 +98,13 @@ def test_block_needs_what_it_imports(name: str) -> None:
     assert imported == set(BLOCKS[name].needs)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_task_s_blocks_are_those_that_its_files_import(render: Render, task: str) -> None:
-    project = render(task=task, package="a", model_name="a")
+@pytest.mark.parametrize("kind", KINDS)
+def test_task_s_blocks_are_those_that_its_files_import(render: Render, kind: str) -> None:
+    project = render(**KINDS[kind], package="a", model_name="a")
     files = [project / "a" / "a.py", project / "a" / "data.py", *project.glob("*.py")]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
     imports = r"^from (?:a)?\.(?:layers|losses|ops|readers)\.(\w+) import"
-    assert with_needs(re.findall(imports, source, re.M)) == blocks_of(task)
+    assert with_needs(re.findall(imports, source, re.M)) == used_by(KINDS[kind])
 
 
 def blocks_in(project: Path) -> set[str]:
@@ -104,12 +115,12 @@ def blocks_in(project: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_block_is_there_when_used_or_asked_for(render: Render, task: str) -> None:
-    used = blocks_of(task)
-    assert blocks_in(render(task=task, package="a")) == used
-    others = CATALOGUE - used
-    assert blocks_in(render(task=task, package="a", blocks=sorted(others))) == used | CATALOGUE
+@pytest.mark.parametrize("kind", KINDS)
+def test_block_is_there_when_used_or_asked_for(render: Render, kind: str) -> None:
+    used = used_by(KINDS[kind])
+    assert blocks_in(render(**KINDS[kind], package="a")) == used
+    others = sorted(CATALOGUE - used)
+    assert blocks_in(render(**KINDS[kind], package="a", blocks=others)) == used | CATALOGUE
 
 
 @pytest.mark.parametrize("block", sorted(CATALOGUE - blocks_of("language_modeling")))

@@ -6,13 +6,12 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from conftest import Render
-from extensions.features import TASKS
+from conftest import KINDS, Render
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_notebook_runs(project: Render, task: str) -> None:
-    folder = project(task=task, notebook=True) / "notebooks"
+@pytest.mark.parametrize("kind", KINDS)
+def test_notebook_runs(project: Render, kind: str) -> None:
+    folder = project(**KINDS[kind], notebook=True) / "notebooks"
     notebook: Any = nbformat.read(folder / "explore.ipynb", as_version=4)
     client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
     client.execute()

@@ -15,9 +15,9 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from conftest import ANSWERS, Render, questions
+from conftest import ANSWERS, KINDS, Render, questions
 from extensions import names
-from extensions.features import LOGGERS, TASKS
+from extensions.features import LOGGERS, TARGETS, TASKS
 
 COPY = (sys.executable, "-m", "copier", "copy", "--trust")
 HOSTILE = {
@@ -87,10 +87,13 @@ class Terminal:
 
 
 ENTER, DOWN = "\r", "\x1b[B"
-QUICK = ("project_name", "task", "device", "amp", "accumulate", "parallel", "logger", "more")
+QUICK = (
+    *("project_name", "task", "targets", "device", "amp", "accumulate", "parallel", "logger"),
+    "more",
+)
 
 
-def test_quick_path_asks_seven_things_and_whether_to_choose_more(
+def test_quick_path_asks_eight_things_and_whether_to_choose_more(
     template: Path, tmp_path: Path
 ) -> None:
     terminal = Terminal(tmp_path, str(template), "My Project")
@@ -106,6 +109,7 @@ def test_impossible_choice_is_shown_with_its_reason(template: Path, tmp_path: Pa
     terminal = Terminal(tmp_path, str(template), "x")
     terminal.answer("project_name")
     terminal.answer("task")
+    terminal.answer("targets")
     terminal.answer("device", keys=DOWN * 3)
     assert "a CPU computes in bf16, not in fp16" in terminal.answer("amp")
 
@@ -128,6 +132,7 @@ def test_wrong_name_is_answered_with_a_valid_one(template: Path, tmp_path: Path)
         ({"device": "mps", "torch_source": "cu13x"}, "a Mac has no CUDA"),
         ({"device": "mps", "torch_source": "rocm"}, "a Mac has no ROCm"),
         ({"accumulate": 0}, "use 1 or more"),
+        ({"task": "tabular", "targets": "number"}, "for image_classification only"),
         (
             {"task": "language_modeling", "blocks": ["attention"]},
             "attention: the task uses it already",
@@ -152,7 +157,13 @@ def test_advanced_questions_record_their_default() -> None:
     assert tuple(questions())[: len(QUICK)] == QUICK
     for name, question in questions().items():
         assert "when" not in question
-        assert question.get("ask") == (None if name in QUICK else "{{ more }}")
+        if name != "targets":
+            assert question.get("ask") == (None if name in QUICK else "{{ more }}")
+
+
+def test_targets_are_asked_for_where_a_task_has_several() -> None:
+    tasks = "', '".join(dict.fromkeys(task for task, _ in TARGETS))
+    assert questions()["targets"]["ask"] == f"{{{{ task in ['{tasks}'] }}}}"
 
 
 @pytest.mark.parametrize(
@@ -268,10 +279,10 @@ def bound_names(source: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_model_class_can_not_hide_another_name(render: Render, task: str) -> None:
-    project = render(task=task, package="a", model_class="Model9", logger=list(LOGGERS))
-    model = TASKS[task].model_name
+@pytest.mark.parametrize("kind", KINDS)
+def test_model_class_can_not_hide_another_name(render: Render, kind: str) -> None:
+    project = render(**KINDS[kind], package="a", model_class="Model9", logger=list(LOGGERS))
+    model = TASKS[KINDS[kind]["task"]].model_name
     paths = [*project.glob("*.py"), project / "a" / f"{model}.py", project / "tests/test_model.py"]
     free = {
         name

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+from project.engine.errors import DATA
+from project.readers.label_columns import label_columns
+from project.readers.tables import Table, read_table
+
+
+def write(path: Path, *rows: str) -> Table:
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return read_table([path])
+
+
+def test_labels_are_0_or_1_however_they_are_written(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", "a,b,c", "0,1,x", "1.0,0.0,x", "true,False,x", "1, 1 ,x")
+    found = label_columns(table, ["b", "a"])
+    assert found.columns == ["b", "a"]
+    assert found["a"].to_list() == [0, 1, 1, 1] and found["b"].to_list() == [1, 0, 0, 1]
+
+
+def test_json_and_parquet_may_say_true_and_false(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.jsonl", '{"a": true, "b": 0}', '{"a": false, "b": 1}')
+    assert label_columns(table, ["a", "b"]).rows() == [(1, 0), (0, 1)]
+    label_columns(table, ["a", "b"]).write_parquet(tmp_path / "b.parquet")
+    assert label_columns(read_table([tmp_path / "b.parquet"]), ["a"])["a"].to_list() == [1, 0]
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "none"])
+def test_a_missing_label_is_null(tmp_path: Path, cell: str) -> None:
+    table = write(tmp_path / "a.csv", "a,b", f"{cell},1", "1,0")
+    assert label_columns(table, ["a"])["a"].to_list() == [None, 1]
+
+
+@pytest.mark.parametrize("cell", ["2", "yes", "0.5", "-1"])
+def test_another_cell_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cell: str
+) -> None:
+    table = write(tmp_path / "a.csv", "a,b", "1,1", f"0,{cell}")
+    with pytest.raises(SystemExit) as stopped:
+        label_columns(table, ["a", "b"])
+    assert stopped.value.code == DATA
+    error = capsys.readouterr().err
+    assert f"a.csv: line 3, column b: {cell!r} is not 0 or 1" in error and error.count("\n") == 1
