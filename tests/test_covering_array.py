@@ -17,8 +17,7 @@ from styleguide import broken_rules
 
 VALUES: dict[str, Sequence[Any]] = {
     "project_name": ("a", "Project \"of\" 24 'letters'"),
-    "task": tuple(features.TASKS),
-    "targets": ("label", *dict.fromkeys(targets for _, targets in features.TARGETS)),
+    "task": tuple(KINDS),  # with its targets
     "device": ("auto", "cuda", "mps", "cpu"),
     "amp": ("bf16", "fp16", "none"),
     "accumulate": (1, 4),
@@ -73,10 +72,8 @@ def possible(row: Sequence[Any]) -> bool:
     """Return whether these values, of which the last or any may be missing, can be together."""
     answers = dict(zip(VALUES, row, strict=False))
     device, torch_source = answers.get("device"), answers.get("torch_source")
-    task, targets = answers.get("task"), answers.get("targets") or "label"
     return not (
-        (task and targets != "label" and (task, targets) not in features.TARGETS)
-        or (device == "cpu" and answers.get("amp") == "fp16")
+        (device == "cpu" and answers.get("amp") == "fp16")
         or (device == "mps" and answers.get("parallel") == "ddp")
         or (device == "cuda" and torch_source == "cpu")
         or (device == "mps" and torch_source in ("cu12x", "cu13x", "rocm"))
@@ -126,6 +123,7 @@ def rows() -> list[dict[str, Any]]:
     found = []
     for row in covering_rows():
         answers = dict(zip(VALUES, row, strict=True))
+        answers |= KINDS[answers["task"]]
         others = CATALOGUE - blocks(answers)
         extra = [block.split("/")[1] for block in others if answers["blocks"] == "all"]
         found.append(answers | {"logger": list(answers["logger"]), "blocks": extra})
