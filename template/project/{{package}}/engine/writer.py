@@ -96,8 +96,7 @@ class Progress:
     def report(self, step: int, scores: dict[str, Any]) -> None:
         """Print the line of a validation pass."""
         if is_main_process():
-            numbers = {name: score for name, score in scores.items() if isinstance(score, float)}
-            text = ", ".join(f"{name} {score:.4f}" for name, score in numbers.items())
+            text = ", ".join(f"{k} {v:.4f}" for k, v in scores.items() if isinstance(v, float))
             print(f"step {step}/{self.total_steps}: val {text}", flush=True)
 
 
@@ -200,8 +199,7 @@ def as_table(values: Tensor, classes: Sequence[str]) -> str:
     """Return a line for each class: its name, or its number, and what was computed for it."""
     names = [*map(str, classes)] if len(classes) == len(values) else [*map(str, range(len(values)))]
     width = max(map(len, names))
-    rows = values.reshape(len(values), -1).tolist()
-    cells = (" ".join(f"{value:10.4g}" for value in row) for row in rows)
+    cells = (" ".join(f"{v:10.4g}" for v in row) for row in values.reshape(len(names), -1).tolist())
     return "\n".join(f"{name:{width}} {row}" for name, row in zip(names, cells, strict=True))
 
 
