@@ -564,7 +564,8 @@ def test_block_that_is_no_longer_asked_for_stays_if_it_was_changed(
 def test_answer_that_the_owner_s_files_are_written_for_can_not_change(
     project: Path, name: str
 ) -> None:
-    value = "tabular" if name == "task" else "Other" if name == "model_class" else "other"
+    others = {"task": "tabular", "targets": "number", "model_class": "Other"}
+    value = others.get(name, "other")
     done = command(project, f"--data={name}={value}")
     assert done.returncode == 1
     # Copier names the version and what it runs before
