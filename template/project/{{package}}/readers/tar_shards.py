@@ -137,7 +137,7 @@ def find_samples(path: Path) -> list[int]:
             if member.isfile() and kind and key != last:
                 starts.append(member.offset)
                 last = key
-            archive.members = []  # or it would remember all of them
+            vars(archive)["members"] = []  # or it would remember all of them
         end = archive.offset
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # where tarfile would just stop
