@@ -49,7 +49,7 @@ def refuse_bad_data(data: Mapping[str, Any], template: Path, before: Any) -> Non
         raise UserMessageError(f"{source}{key} is missing; git log has the file as it was")
     # an update's inner renders pass every question, and also those that are no longer asked
     unknown = data.keys() - asked.keys() if asked.keys() - data.keys() else ()
-    for key in unknown:
+    for key in [name for name in unknown if not name.startswith("_")]:  # Copier's own
         for close in difflib.get_close_matches(key, asked, n=1, cutoff=0.75):
             raise UserMessageError(f"--data {key}: no such question; did you mean {close}?")
     defaults = {name: question["default"] for name, question in asked.items()}
