@@ -301,7 +301,9 @@ def other_loader(project: Path, package: str, rng: Random) -> None:
 
 
 def larger_network(project: Path, package: str, rng: Random) -> None:
-    add_after(at(project, "train.py"), f'model["width"] = {rng.randint(8, 99)}', "model = ")
+    add_after(
+        at(project, "train.py"), f'model["width"] = {rng.randint(8, 99)}', "model = ", "model, "
+    )
 
 
 def changed_network_line(project: Path, package: str, rng: Random) -> None:
