@@ -264,7 +264,7 @@ def vector(outputs: Tensor, targets: Tensor) -> Tensor:
         (nn.MSELoss(), Right(), "Right", "loss MSELoss: does not fit"),
         (weighted, torchmetrics.MeanSquaredError(), "Right", "metric MeanSquaredError: does"),
         (weighted, object(), "Right", "metric object: has no reset()"),
-        (weighted, Right(), "accuracy", "the numbers are loss, Right"),
+        (weighted, Right(), "accuracy", "it can be loss, Right"),
     ],
 )
 def test_what_does_not_fit_is_found_before_anything_is_trained(
@@ -280,7 +280,7 @@ def test_what_does_not_fit_is_found_before_anything_is_trained(
 def test_a_score_by_class_cannot_decide(capsys) -> None:
     with pytest.raises(SystemExit):
         Best("recall", higher=True, patience=0).pick({"recall": torch.ones(3), "f1": 0.5})
-    assert "Best('recall') in train.py: the numbers are f1" in capsys.readouterr().err
+    assert "Best('recall') in train.py: it can be f1" in capsys.readouterr().err
 
 
 def test_what_fits_is_not_changed_by_the_rehearsal(capsys) -> None:

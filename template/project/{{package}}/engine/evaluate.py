@@ -151,7 +151,7 @@ class Best:
         """Return the score that decides."""
         numbers = {k: float(score) for k, score in scores.items() if not getattr(score, "ndim", 0)}
         if self.name not in numbers:
-            fail(USAGE, f"Best({self.name!r}) in train.py: the numbers are {', '.join(numbers)}")
+            fail(USAGE, f"Best({self.name!r}) in train.py: it can be {', '.join(numbers)}")
         return numbers[self.name]
 
     def stale(self) -> bool:

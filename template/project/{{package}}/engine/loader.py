@@ -22,7 +22,7 @@ Key = tuple[int, Any]  # the epoch and the indices: a tensor, or a list on its w
 
 LOOK_SECONDS = 10  # between two looks at whether the workers are alive
 HANG_SECONDS = 600  # without the batch that is due
-STREAM = "is a stream, where no run can resume; the block tar_shards reads such files by number"
+STREAM = "is a stream, where no run can resume; of tar files use the template's block tar_shards"
 FULL = "shared memory (/dev/shm) is full: give it more (docker run --shm-size=8g), or --workers 0"
 BatchNorm = nn.modules.batchnorm._BatchNorm  # of any dimension, synchronised or not
 
