@@ -117,7 +117,7 @@ TASKS = {
         model_class="TextEncoder",
         blocks=(
             *("transformer_block", "cross_entropy", "f1", "rotary", "init_transformer"),
-            *("class_weights", "hold_out", "predictions", "sets", "tables"),
+            *("class_weights", "hold_out", "predictions", "split_column", "tables"),
         ),
         dependencies=("polars>=1.35",),
         extras={"tokenizers": ("tokenizers>=0.22",)},
@@ -141,7 +141,7 @@ TASKS = {
         blocks=(
             *("columns", "residual_mlp", "cross_entropy", "squared_error", "auroc"),
             *("regression_scores", "class_weights", "features", "kinds", "predictions"),
-            *("row_hash", "sets", "tables"),
+            *("row_hash", "split_column", "tables"),
         ),
         dependencies=("polars>=1.35",),
     ),
@@ -335,6 +335,9 @@ BLOCKS = {
     "row_hash": Block(
         "readers/row_hash.py", "what a row of a table is known by", needs=("sets", "tables")
     ),
+    "split_column": Block(
+        "readers/split_column.py", "sets that a column names", needs=("sets", "tables")
+    ),
     "split_folders": Block(
         "readers/split_folders.py",
         "files of three sets",
@@ -351,7 +354,7 @@ BLOCKS = {
     "target_table": Block(
         "readers/target_table.py",
         "files and their targets, which a table names",
-        needs=("folders", "hold_out", "set_folders", "sets", "tables"),
+        needs=("folders", "hold_out", "set_folders", "split_column", "tables"),
     ),
     "vgg": Block("readers/vgg.py", "torchvision's VGG16, downloaded or from a file"),
 }

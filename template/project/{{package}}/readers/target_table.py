@@ -10,13 +10,13 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from ..engine.errors import DATA, fail
+from ..engine.errors import DATA, USAGE, fail
 from ..engine.processes import is_main_process
 from .folders import files_below, leave_out
 from .hold_out import hold_out
 from .set_folders import group_of, set_folders
-from .sets import set_called
-from .tables import Table, shown
+from .split_column import said_sets
+from .tables import Table, read_table, shown
 
 FILE = "file"  # the column of paths below the folder
 
@@ -28,6 +28,14 @@ class Targets(NamedTuple):
 
     paths: list[Path]
     values: Tensor  # (files, columns)
+
+
+def targets_table(config: Mapping[str, Any], what: str) -> Table:
+    """Return the table of --targets, when the folder of its files is there, too."""
+    set_folders(folder := Path(config["data"]))
+    if "targets" not in config:
+        fail(USAGE, f"--data {folder}: --targets must name the table of its {what}")
+    return read_table([Path(config["targets"])])
 
 
 def target_sets(
@@ -53,7 +61,7 @@ def target_sets(
         files = dict(kept)
     column = config.get("split_column")
     places = {} if column else places
-    said = said_sets(table, files, column) if column else folder_sets(table, files, places)
+    said = column_sets(table, files, column) if column else folder_sets(table, files, places)
     base = places["train"].name if places else ""
 
     def identity(row: int) -> str:
@@ -121,19 +129,11 @@ def tell_unnamed(table: Table, folder: Path, kinds: set[str]) -> None:
         print(f"{folder}: {unnamed} of {len(there)} files are in no row of {table.name}")
 
 
-def said_sets(table: Table, files: Files, column: str) -> dict[str, list[int]]:
-    """Return the rows of each set as a column says."""
-    cells = table.column(column, "--split-column").to_list()
-    sets: dict[str, list[int]] = {}
-    for row in files:
-        name = set_called(cells[row] or "")
-        if name is None:
-            reason = f"{shown(cells[row])} names no set; write train, val or test"
-            table.refuse(row, column, reason)
-        sets.setdefault(name, []).append(row)
-    if "train" not in sets:
-        fail(DATA, f"{table.name}: no row says train in --split-column {column}")
-    return sets
+def column_sets(table: Table, files: Files, column: str) -> dict[str, list[int]]:
+    """Return the rows of each set, as a column says."""
+    rows, cells = [*files], table.column(column, "--split-column").to_list()
+    said = said_sets(column, [cells[row] for row in rows], lambda number: table.place(rows[number]))
+    return {name: [rows[number] for number in numbers] for name, numbers in said.items()}
 
 
 def folder_sets(table: Table, files: Files, places: dict[str, Path]) -> dict[str, list[int]]:
