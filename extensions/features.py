@@ -192,7 +192,7 @@ TARGETS = {
     ),
     ("image_classification", "number"): TASKS["image_classification"]._replace(
         description="A number for each image, with a residual network",
-        blocks=(*IMAGES_IN_A_TABLE, "number_head", "regression_scores", "squared_error"),
+        blocks=(*IMAGES_IN_A_TABLE, "number_head", "numbers", "regression_scores", "squared_error"),
         dependencies=("pillow>=11", "polars>=1.35", "torchvision>=0.26"),
     ),
 }
@@ -324,6 +324,7 @@ BLOCKS = {
     "label_columns": Block(
         "readers/label_columns.py", "columns of 0 and 1 of a table", needs=("tables",)
     ),
+    "numbers": Block("readers/numbers.py", "numbers to predict", needs=("tables",)),
     "pictures": Block(
         "readers/pictures.py",
         "images without labels, read, drawn, written",
@@ -571,6 +572,7 @@ class Features(Extension):
             "row_of": row_of,
             "tasks": TASKS,
             "task_choices": TASK_CHOICES,
+            "other_targets": sorted({task for task, _ in TARGETS}),
             "logger_choices": LOGGER_CHOICES,
             "catalogue": BLOCKS,
             "loggers": LOGGERS,

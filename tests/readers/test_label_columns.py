@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 from project.engine.errors import DATA
-from project.readers.label_columns import label_columns
+from project.readers.label_columns import find_labels, label_columns, tell_lacking
 from project.readers.tables import Table, read_table
 
 
@@ -41,3 +42,19 @@ def test_another_cell_is_named(
     assert stopped.value.code == DATA
     error = capsys.readouterr().err
     assert f"a.csv: line 3, column b: {cell!r} is not 0 or 1" in error and error.count("\n") == 1
+
+
+def test_the_other_columns_are_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write(tmp_path / "a.csv", "file,b,a,set", "x,0,1,train")
+    assert find_labels(table, ["file", "set"]) == ["b", "a"]
+    for header, says in (("file,set", "no column of labels"), ("classes,a", "rename the column")):
+        with pytest.raises(SystemExit) as stopped:
+            find_labels(write(tmp_path / "b.csv", header, "1,0"), ["file", "set"])
+        assert stopped.value.code == DATA and says in capsys.readouterr().err
+
+
+def test_a_label_that_a_set_lacks_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    both, one = torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    tell_lacking("a.csv", {"train": both, "val": one}, ["odd", "large"])
+    error = capsys.readouterr().err
+    assert "a.csv: val has nothing of odd" in error and "train" not in error

@@ -1,10 +1,25 @@
 """Columns of labels, of which a row may have several or none."""
 
-import polars as pl
+from collections.abc import Container, Mapping
 
+import polars as pl
+from torch import Tensor
+
+from ..engine.errors import DATA, fail, warn
+from ..engine.processes import is_main_process
 from .tables import MISSING, Table, shown
 
 ANSWERS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
+
+
+def find_labels(table: Table, others: Container[str]) -> list[str]:
+    """Return the columns that are labels: all but these others."""
+    names = [name for name in table.columns if name not in others]
+    if not names:
+        fail(DATA, f"{table.name}: has no column of labels; each is one, of 0 and 1")
+    if "classes" in names:
+        fail(DATA, f"{table.name}: rename the column classes; predict.py has one of this name")
+    return names
 
 
 def label_columns(table: Table, names: list[str]) -> pl.DataFrame:
@@ -19,3 +34,12 @@ def label_columns(table: Table, names: list[str]) -> pl.DataFrame:
         for row in (values[name].is_null() & ~missing).arg_true():
             table.refuse(row, name, f"{shown(cells[name][row])} is not 0 or 1, as a label is")
     return values
+
+
+def tell_lacking(place: str, sets: Mapping[str, Tensor], names: list[str]) -> None:
+    """Warn of labels that no sample of a set has; the sets are (samples, labels) each."""
+    for name, targets in sets.items():
+        there = targets.any(dim=0).tolist()
+        lacking = [label for label, is_there in zip(names, there, strict=True) if not is_there]
+        if lacking and is_main_process():
+            warn(f"{place}: {name} has nothing of {', '.join(lacking)}")
