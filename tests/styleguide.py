@@ -1,6 +1,7 @@
 """The rules of rendered code; a broken one is named with its line."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "package"  # as which any project's is shown to the rules
@@ -34,9 +35,15 @@ def broken_rules(project: Path, package: str) -> list[str]:
     for path in [*project.glob("*.py"), *(project / package).rglob("*.py")]:
         name = path.relative_to(project).as_posix().replace(f"{package}/", f"{PACKAGE}/", 1)
         source = path.read_text(encoding="utf-8").replace(f"from {package}.", f"from {PACKAGE}.")
-        found += [line for rule in RULES for line in rule(name, source)]
+        found += broken_in(name, source)
     found += sections_out_of_order((project / "train.py").read_text(encoding="utf-8"))
     return found
+
+
+@cache
+def broken_in(name: str, source: str) -> list[str]:
+    """Return the lines of a file that break a rule; many projects have the same one."""
+    return [line for rule in RULES for line in rule(name, source)]
 
 
 def part_of(module: list[str]) -> str:

@@ -227,9 +227,9 @@ def test_projects_keep_the_rules_of_the_styleguide(projects: list[Path]) -> None
 
 
 def test_projects_compile(projects: list[Path]) -> None:
-    for project in projects:
-        for path in project.rglob("*.py"):
-            compile(path.read_text(encoding="utf-8"), path, "exec", dont_inherit=True)
+    sources = {path.read_text("utf-8"): path for p in projects for path in p.rglob("*.py")}
+    for source, path in sources.items():
+        compile(source, path, "exec", dont_inherit=True)
 
 
 def test_projects_pass_their_own_type_check(projects: list[Path]) -> None:
