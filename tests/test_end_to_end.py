@@ -120,7 +120,7 @@ def test_predict_needs_the_checkpoint_alone(trained: Trained, tmp_path: Path) ->
 
 @pytest.mark.parametrize("form", ["pt2", "onnx", "safetensors", "torchscript"])
 def test_export_is_checked_before_it_says_done(trained: Trained, form: str) -> None:
-    printed = trained.run("export.py", "--format", form, "--output", f"m.{form}")
+    printed = trained.run("export.py", "--output", f"m.{form}")
     assert printed.startswith("done")
     assert (trained.place / f"m.{form}").stat().st_size
 
@@ -178,7 +178,8 @@ BAD = [
     (("train.py", "--freeze", "nothing"), 2, "--freeze nothing"),
     (("evaluate.py",), 78, "train first"),
     (("evaluate.py", "text.md"), 78, "text.md"),
-    (("export.py", "--output", "model.txt"), 2, "model.txt"),
+    (("export.py", "--output", "model.txt"), 2, "model.txt: must end with .pt2, .onnx"),
+    (("export.py", "--format", "onnx", "--output", "m.pt2"), 2, "m.pt2: must end with .onnx"),
 ]
 
 

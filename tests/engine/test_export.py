@@ -109,6 +109,26 @@ def test_where_pytorch_refuses_torchscript_one_line_says_what_to_take(
         assert "--format pt2" in line and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("flags", "form", "name"),
+    [
+        ("", "pt2", "best.pt2"),
+        ("--format onnx", "onnx", "best.onnx"),
+        ("--output m.onnx", "onnx", "m.onnx"),
+        ("--output m.onnx --format onnx", "onnx", "m.onnx"),
+    ],
+)
+def test_the_format_is_what_the_output_ends_with(tmp_path, monkeypatch, flags, form, name):
+    about = {"model": {"num_classes": 4}, "data": {}, "config": {}}
+    net = export.ResNet(num_classes=4)
+    Checkpoints(tmp_path, {"net": net}, about, every=1, keep=1).save(1, best=True)
+    written = []
+    monkeypatch.setattr(export, "write_as", lambda *given: written.append(given) or 0.0)
+    monkeypatch.setattr(sys, "argv", ["export.py", str(tmp_path), *flags.split()])
+    export.main()
+    assert [(one[0], one[3].name) for one in written] == [(form, name)]
+
+
 def test_a_swapped_network_is_told_what_the_example_asks_for(tmp_path, monkeypatch, capsys):
     about = {"model": {"width": 4}, "data": {}, "config": {}}
     checkpoints = Checkpoints(tmp_path, {"net": make_net()}, about, every=1, keep=1)

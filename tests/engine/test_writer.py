@@ -11,7 +11,7 @@ import pytest
 import torch
 from project.engine import writer as module
 from project.engine.errors import OUTPUT, USAGE, Ending, fail
-from project.engine.writer import HEADER, Writer, explain
+from project.engine.writer import HEADER, Writer, as_table, explain
 
 
 class Recorder:
@@ -340,3 +340,11 @@ def test_a_reason_is_never_empty():
     assert explain(RuntimeError()) == "RuntimeError"
     assert explain(OSError()) == "OSError"
     assert explain(FileNotFoundError(2, "No such file", "x")) == "No such file"
+
+
+def test_a_table_shows_counts_whole_and_shares_short():
+    counts = torch.tensor([[95460, 1544], [1395, 58270]])
+    assert as_table(counts, ["ground", "coin"]).split() == (
+        ["ground", "95460", "1544", "coin", "1395", "58270"]
+    )
+    assert as_table(torch.tensor([0.97012, 0.5]), []).split() == ["0", "0.9701", "1", "0.5"]

@@ -197,9 +197,9 @@ class Writer:
 
 def as_table(values: Tensor, classes: Sequence[str]) -> str:
     """Return a line for each class: its name, or its number, and what was computed for it."""
-    names = [*map(str, classes)] if len(classes) == len(values) else [*map(str, range(len(values)))]
-    width = max(map(len, names))
-    cells = (" ".join(f"{v:10.4g}" for v in row) for row in values.reshape(len(names), -1).tolist())
+    names = [*map(str, classes if len(classes) == len(values) else range(len(values)))]
+    width, form = max(map(len, names)), "10.4g" if (values % 1).any() else "10.0f"
+    cells = (" ".join(f"{v:{form}}" for v in row) for row in values.reshape(len(names), -1).tolist())
     return "\n".join(f"{name:{width}} {row}" for name, row in zip(names, cells, strict=True))
 
 
