@@ -181,6 +181,10 @@ IMAGES_IN_A_TABLE = (
     *("residual", "standardize", "initialize", "images", "predictions", "folders", "tables"),
     "target_table",
 )
+TEXTS = (
+    *("transformer_block", "rotary", "init_transformer", "hold_out", "predictions"),
+    *("split_column", "tables"),
+)
 TARGETS = {
     ("image_classification", "labels"): TASKS["image_classification"]._replace(
         description="Labels of images, any number of them, with a residual network",
@@ -194,6 +198,14 @@ TARGETS = {
         description="A number for each image, with a residual network",
         blocks=(*IMAGES_IN_A_TABLE, "number_head", "numbers", "regression_scores", "squared_error"),
         dependencies=("pillow>=11", "polars>=1.35", "torchvision>=0.26"),
+    ),
+    ("text_classification", "labels"): TASKS["text_classification"]._replace(
+        description="Labels of texts, any number of them, with a transformer encoder",
+        blocks=(*TEXTS, "binary_cross_entropy", "label_scores", "label_columns"),
+    ),
+    ("text_classification", "number"): TASKS["text_classification"]._replace(
+        description="A number for each text, with a transformer encoder",
+        blocks=(*TEXTS, "number_head", "numbers", "regression_scores", "squared_error"),
     ),
 }
 

@@ -215,6 +215,8 @@ IDLE = {
         *("--skip-bad-samples", "--test-data a.csv", "--text-column a", "--label-column a"),
         *("--val-data a.csv", "--split-column a", "--group-column a"),
     ),
+    "text_classification/labels": ("--text-column a", "--label-columns a"),
+    "text_classification/number": ("--text-column a", "--target-column a"),
     "tabular": ("--skip-bad-samples", "--test-data a.csv"),
     "time_series": (
         *("--skip-bad-samples", "--id-column a", "--value-column a", "--time-column a"),

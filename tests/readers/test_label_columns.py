@@ -38,10 +38,11 @@ def test_another_cell_is_named(
 ) -> None:
     table = write(tmp_path / "a.csv", "a,b", "1,1", f"0,{cell}")
     with pytest.raises(SystemExit) as stopped:
-        label_columns(table, ["a", "b"])
+        label_columns(table, ["a", "b"], "; --label-columns says which columns are")
     assert stopped.value.code == DATA
     error = capsys.readouterr().err
     assert f"a.csv: line 3, column b: {cell!r} is not 0 or 1" in error and error.count("\n") == 1
+    assert error.endswith("; --label-columns says which columns are\n")
 
 
 def test_the_other_columns_are_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,8 +22,8 @@ def find_labels(table: Table, others: Container[str]) -> list[str]:
     return names
 
 
-def label_columns(table: Table, names: list[str]) -> pl.DataFrame:
-    """Return columns as 0 and 1, null where a label is missing."""
+def label_columns(table: Table, names: list[str], way_out: str = "") -> pl.DataFrame:
+    """Return columns as 0 and 1, null where a label is missing; a way out ends what is refused."""
     cells = table.read(names)
     texts = cells.with_columns(pl.all().str.strip_chars().str.to_lowercase())
     values = texts.with_columns(
@@ -32,7 +32,8 @@ def label_columns(table: Table, names: list[str]) -> pl.DataFrame:
     for name in names:
         missing = texts[name].is_null() | texts[name].is_in(MISSING)
         for row in (values[name].is_null() & ~missing).arg_true():
-            table.refuse(row, name, f"{shown(cells[name][row])} is not 0 or 1, as a label is")
+            reason = f"{shown(cells[name][row])} is not 0 or 1, as a label is"
+            table.refuse(row, name, reason + way_out)
     return values
 
 
