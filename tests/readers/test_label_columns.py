@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from project.engine.errors import DATA
+from project.engine.errors import DATA, USAGE
 from project.readers.label_columns import find_labels, label_columns, tell_lacking
 from project.readers.tables import Table, read_table
 
@@ -38,20 +38,39 @@ def test_another_cell_is_named(
 ) -> None:
     table = write(tmp_path / "a.csv", "a,b", "1,1", f"0,{cell}")
     with pytest.raises(SystemExit) as stopped:
-        label_columns(table, ["a", "b"], "; --label-columns says which columns are")
+        label_columns(table, ["a", "b"])
     assert stopped.value.code == DATA
     error = capsys.readouterr().err
     assert f"a.csv: line 3, column b: {cell!r} is not 0 or 1" in error and error.count("\n") == 1
     assert error.endswith("; --label-columns says which columns are\n")
 
 
-def test_the_other_columns_are_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_are_chosen_or_all_other_columns(tmp_path: Path) -> None:
     table = write(tmp_path / "a.csv", "file,b,a,set", "x,0,1,train")
-    assert find_labels(table, ["file", "set"]) == ["b", "a"]
-    for header, says in (("file,set", "no column of labels"), ("classes,a", "rename the column")):
-        with pytest.raises(SystemExit) as stopped:
-            find_labels(write(tmp_path / "b.csv", header, "1,0"), ["file", "set"])
-        assert stopped.value.code == DATA and says in capsys.readouterr().err
+    assert find_labels(table, [], ["file", "set"], ["classes"]) == ["b", "a"]
+    assert find_labels(table, ["a", "b", "a"], ["file", "set"], ["classes"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("header", "chosen", "code", "says"),
+    [
+        ("file,set", [], DATA, "b.csv: has no column of labels"),
+        ("classes,a", [], DATA, "b.csv: rename the column classes"),
+        ("file,beach", ["baech"], USAGE, "--label-columns baech: no such column in "),
+    ],
+)
+def test_columns_that_are_no_labels_are_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    header: str,
+    chosen: list[str],
+    code: int,
+    says: str,
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        find_labels(write(tmp_path / "b.csv", header, "1,0"), chosen, ["file", "set"], ["classes"])
+    error = capsys.readouterr().err
+    assert stopped.value.code == code and says in error and error.count("\n") == 1
 
 
 def test_a_label_that_a_set_lacks_is_told(capsys: pytest.CaptureFixture[str]) -> None:

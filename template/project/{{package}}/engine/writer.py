@@ -199,7 +199,7 @@ def as_table(values: Tensor, classes: Sequence[str]) -> str:
     """Return a line for each class: its name, or its number, and what was computed for it."""
     names = [*map(str, classes if len(classes) == len(values) else range(len(values)))]
     width, form = max(map(len, names)), "10.4g" if (values % 1).any() else "10.0f"
-    cells = (" ".join(f"{v:{form}}" for v in row) for row in values.reshape(len(names), -1).tolist())
+    cells = (" ".join(f"{v:{form}}" for v in row) for row in values[:, None].flatten(1).tolist())
     return "\n".join(f"{name:{width}} {row}" for name, row in zip(names, cells, strict=True))
 
 

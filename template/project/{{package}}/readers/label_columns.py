@@ -1,6 +1,6 @@
 """Columns of labels, of which a row may have several or none."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import polars as pl
 from torch import Tensor
@@ -12,18 +12,25 @@ from .tables import MISSING, Table, shown
 ANSWERS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 
 
-def find_labels(table: Table, others: Container[str]) -> list[str]:
-    """Return the columns that are labels: all but these others."""
-    names = [name for name in table.columns if name not in others]
+def find_labels(
+    table: Table, chosen: Iterable[str], others: Container[str], taken: Container[str]
+) -> list[str]:
+    """Return the columns that --label-columns has chosen, by default all but these others.
+
+    predict.py has columns of the names that are taken.
+    """
+    names = [*dict.fromkeys(chosen)] or [name for name in table.columns if name not in others]
     if not names:
         fail(DATA, f"{table.name}: has no column of labels; each is one, of 0 and 1")
-    if "classes" in names:
-        fail(DATA, f"{table.name}: rename the column classes; predict.py has one of this name")
+    for name in names:
+        table.require(name, "--label-columns")
+        if name in taken:
+            fail(DATA, f"{table.name}: rename the column {name}; predict.py has one of this name")
     return names
 
 
-def label_columns(table: Table, names: list[str], way_out: str = "") -> pl.DataFrame:
-    """Return columns as 0 and 1, null where a label is missing; a way out ends what is refused."""
+def label_columns(table: Table, names: list[str]) -> pl.DataFrame:
+    """Return columns as 0 and 1, null where a label is missing."""
     cells = table.read(names)
     texts = cells.with_columns(pl.all().str.strip_chars().str.to_lowercase())
     values = texts.with_columns(
@@ -33,7 +40,7 @@ def label_columns(table: Table, names: list[str], way_out: str = "") -> pl.DataF
         missing = texts[name].is_null() | texts[name].is_in(MISSING)
         for row in (values[name].is_null() & ~missing).arg_true():
             reason = f"{shown(cells[name][row])} is not 0 or 1, as a label is"
-            table.refuse(row, name, reason + way_out)
+            table.refuse(row, name, f"{reason}; --label-columns says which columns are")
     return values
 
 
