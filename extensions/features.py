@@ -181,6 +181,9 @@ IMAGES_IN_A_TABLE = (
     *("residual", "standardize", "initialize", "images", "predictions", "folders", "tables"),
     "target_table",
 )
+SOUNDS_IN_A_TABLE = (
+    *("log_mel", "residual", "initialize", "sounds", "predictions", "folders", "target_table"),
+)
 TARGETS = {
     ("image_classification", "labels"): TASKS["image_classification"]._replace(
         description="Labels of images, any number of them, with a residual network",
@@ -194,6 +197,16 @@ TARGETS = {
         description="A number for each image, with a residual network",
         blocks=(*IMAGES_IN_A_TABLE, "number_head", "numbers", "regression_scores", "squared_error"),
         dependencies=("pillow>=11", "polars>=1.35", "torchvision>=0.26"),
+    ),
+    ("audio_classification", "labels"): TASKS["audio_classification"]._replace(
+        description="Labels of sounds, any number of them, with a residual network",
+        blocks=(*SOUNDS_IN_A_TABLE, "binary_cross_entropy", "label_scores", "label_columns"),
+        dependencies=("pillow>=11", "polars>=1.35", "soundfile>=0.13"),
+    ),
+    ("audio_classification", "number"): TASKS["audio_classification"]._replace(
+        description="A number for each sound, with a residual network over spectrograms",
+        blocks=(*SOUNDS_IN_A_TABLE, "number_head", "numbers", "regression_scores", "squared_error"),
+        dependencies=("polars>=1.35", "soundfile>=0.13"),
     ),
 }
 
