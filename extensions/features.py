@@ -185,6 +185,9 @@ TEXTS = (
     *("transformer_block", "rotary", "init_transformer", "hold_out", "predictions"),
     *("split_column", "tables"),
 )
+SOUNDS_IN_A_TABLE = (
+    *("log_mel", "residual", "initialize", "sounds", "predictions", "folders", "target_table"),
+)
 TARGETS = {
     ("image_classification", "labels"): TASKS["image_classification"]._replace(
         description="Labels of images, any number of them, with a residual network",
@@ -206,6 +209,16 @@ TARGETS = {
     ("text_classification", "number"): TASKS["text_classification"]._replace(
         description="A number for each text, with a transformer encoder",
         blocks=(*TEXTS, "number_head", "numbers", "regression_scores", "squared_error"),
+    ),
+    ("audio_classification", "labels"): TASKS["audio_classification"]._replace(
+        description="Labels of sounds, any number of them, with a residual network",
+        blocks=(*SOUNDS_IN_A_TABLE, "binary_cross_entropy", "label_scores", "label_columns"),
+        dependencies=("pillow>=11", "polars>=1.35", "soundfile>=0.13"),
+    ),
+    ("audio_classification", "number"): TASKS["audio_classification"]._replace(
+        description="A number for each sound, with a residual network over spectrograms",
+        blocks=(*SOUNDS_IN_A_TABLE, "number_head", "numbers", "regression_scores", "squared_error"),
+        dependencies=("polars>=1.35", "soundfile>=0.13"),
     ),
 }
 
