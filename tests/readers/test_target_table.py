@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from project.engine.errors import DATA, USAGE
 from project.readers.tables import read_table
-from project.readers.target_table import Targets, target_sets
+from project.readers.target_table import Targets, target_sets, targets_table
 
 KINDS = {".txt"}
 
@@ -165,3 +165,21 @@ def test_a_folder_or_column_that_is_not_there_is_named(
     assert "column file: no such column" in error
     error = refused(capsys, folder, *ROWS, split_column="part", code=USAGE)
     assert "--split-column part: no such column" in error
+
+
+def test_folder_table_and_column_of_files_must_be_there(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("path,y\n0.txt,1\n", encoding="utf-8")
+    flags = {"data": str(folder), "targets": str(path)}
+    for given, code, says in (
+        (flags | {"data": str(tmp_path / "nowhere")}, DATA, "nowhere: No such file"),
+        ({"data": str(folder)}, USAGE, "--targets must name the table of its labels"),
+        (flags | {"targets": "nowhere.csv"}, DATA, "nowhere.csv: No such file"),
+        (flags, USAGE, "column file: no such column in"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            targets_table(given, "labels")
+        error = capsys.readouterr().err
+        assert stopped.value.code == code and says in error and error.count("\n") == 1

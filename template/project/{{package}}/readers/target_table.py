@@ -35,7 +35,9 @@ def targets_table(config: Mapping[str, Any], what: str) -> Table:
     set_folders(folder := Path(config["data"]))
     if "targets" not in config:
         fail(USAGE, f"--data {folder}: --targets must name the table of its {what}")
-    return read_table([Path(config["targets"])])
+    table = read_table([Path(config["targets"])])
+    table.require(FILE, "column")
+    return table
 
 
 def target_sets(
