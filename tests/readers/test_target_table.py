@@ -174,7 +174,7 @@ def test_folder_table_and_column_of_files_must_be_there(
     path.write_text("path,y\n0.txt,1\n", encoding="utf-8")
     flags = {"data": str(folder), "targets": str(path)}
     for given, code, says in (
-        (flags | {"data": str(tmp_path / "nowhere")}, DATA, "nowhere: No such file"),
+        (flags | {"data": str(tmp_path / "nowhere")}, DATA, "nowhere: no such folder"),
         ({"data": str(folder)}, USAGE, "--targets must name the table of its labels"),
         (flags | {"targets": "nowhere.csv"}, DATA, "nowhere.csv: No such file"),
         (flags, USAGE, "column file: no such column in"),

@@ -32,7 +32,9 @@ class Targets(NamedTuple):
 
 def targets_table(config: Mapping[str, Any], what: str) -> Table:
     """Return the table of --targets, when the folder of its files is there, too."""
-    set_folders(folder := Path(config["data"]))
+    folder = Path(config["data"])
+    if not folder.is_dir():
+        fail(DATA, f"--data {folder}: no such folder")
     if "targets" not in config:
         fail(USAGE, f"--data {folder}: --targets must name the table of its {what}")
     table = read_table([Path(config["targets"])])
